@@ -1,0 +1,86 @@
+"""What following a chain brings home: plain values, exact, in chain order.
+
+Hashes and addresses are lower-case 0x hex text; amounts are int base units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's header, as far as we need it. `timestamp` is in unix seconds."""
+
+    number: int
+    hash: str
+    parent_hash: str
+    timestamp: int
+    miner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A transfer seen on chain, named by (block_hash, tx_hash, position) (MONEY 2).
+
+    position: `tx`, `log:<n>`, `trace:<path>` (never the root call), `withdrawal:<n>`, `reward`,
+    `balance`. `tx_hash` is "" where no transaction stands behind it. `token` is a contract
+    address or NATIVE. `amount` of a fee-on-transfer token is what the log says until `measure`
+    replaced it by what arrived.
+    """
+
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    position: str
+    token: str
+    sender: str
+    recipient: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A `Swept(salt, token, amount)` event of our factory. `token` is NATIVE for ETH."""
+
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    log_index: int
+    salt: str
+    deposit_address: str
+    treasury: str
+    token: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a network is followed: the last block that was applied."""
+
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A run of canonical blocks after `start`, and all that moved in them.
+
+    `fork` is the common ancestor's number when `start` is no longer canonical: everything above
+    it is taken back, then `blocks` (which begin at fork + 1, up to the new head) are applied.
+    Without a fork `blocks` begin at start.number + 1. Blocks are parent-linked and ascending.
+    `safe` and `finalized` are numbers of blocks on the same chain, None where the node has none.
+    `agreed` names, for each block, the endpoints that hold the same hash at that height.
+    """
+
+    network: str
+    start: Cursor
+    fork: int | None
+    blocks: Sequence[Block]
+    movements: Sequence[Movement]
+    sweeps: Sequence[Swept]
+    head: int
+    safe: int | None
+    finalized: int | None
+    agreed: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""Networks, tokens and feeds as configured: plain values, handed down from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from core.money import FIAT, Asset
+
+NATIVE = "native"  # stands where a token's contract address stands, for the network's own coin
+
+
+class Traces(StrEnum):
+    """How inner ETH is found; fixed per network so that no movement has two names (CHAIN 1)."""
+
+    DEBUG = "debug"
+    """`debug_traceBlockByHash` with the callTracer."""
+    TRACE = "trace"
+    """`trace_block`, which answers by number."""
+    NONE = "none"
+    """The node has no traces: balances of unexpired addresses are compared instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An asset on one network. `address` is lower-case 0x hex, or NATIVE."""
+
+    asset: Asset
+    address: str
+    fee_on_transfer: bool = False
+    asset_id: str = ""  # CAIP-19
+
+    @property
+    def is_native(self) -> bool:
+        return self.address == NATIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A Chainlink feed (MONEY 4). `minimum` and `maximum` are in the feed's own decimals."""
+
+    base: str
+    quote: str
+    address: str
+    decimals: int
+    heartbeat_seconds: int
+    grace_seconds: int
+    minimum: int
+    maximum: int
+    largest_jump_percent: int
+    description: str
+
+    @property
+    def pair(self) -> str:
+        return f"{self.base}/{self.quote}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """Confirmations for unconfirmed sums up to `up_to` (house currency, minor units; None: any).
+
+    `required` is a number of blocks (1: the block itself), or "safe" or "finalized".
+    """
+
+    up_to: int | None
+    required: int | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One chain, named by CAIP-2."""
+
+    id: str
+    chain_id: int
+    name: str
+    rpc_urls: tuple[str, ...]
+    push_url: str | None = None  # ws://, wss:// or the path of an IPC socket; None: polling only
+    block_seconds: int
+    poll_ms: int
+    traces: Traces = Traces.DEBUG
+    tokens: tuple[Token, ...]  # the native coin first
+    feeds: tuple[Feed, ...] = ()
+    sequencer_feed: str | None = None  # Chainlink's L2 uptime feed
+    sequencer_grace_seconds: int = 3600
+    factory: str | None = None
+    deposit_init_code_hash: str | None = None  # what makes an address of the factory's (CHAIN 2)
+    multicall: str = "0xca11bde05977b3631167028862be2a173976ca11"
+    tiers: tuple[Tier, ...] = field(default=(Tier(up_to=None, required="finalized"),))
+    second_endpoint_above: int | None = None  # house currency, minor units
+    stalled_after_seconds: int = 120
+
+    def token(self, symbol: str) -> Token | None:
+        return next((t for t in self.tokens if t.asset.symbol == symbol), None)
+
+    def by_address(self) -> dict[str, Token]:
+        return {t.address: t for t in self.tokens}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All that is configured, by name. One symbol has one meaning on every network."""
+
+    networks: dict[str, Network]
+    house_currency: str = "USD"
+
+    @property
+    def assets(self) -> dict[str, Asset]:
+        return {t.asset.symbol: t.asset for n in self.networks.values() for t in n.tokens}
+
+    def asset(self, symbol: str) -> Asset | None:
+        return self.assets.get(symbol) or FIAT.get(symbol)
+
+    def pairs(self) -> Iterator[tuple[Network, Token]]:
+        for network in self.networks.values():
+            for token in network.tokens:
+                yield network, token

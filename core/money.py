@@ -38,7 +38,8 @@ class Asset:
         whole, _, fraction = text.partition(".")
         if len(fraction.rstrip("0")) > self.decimals:
             raise InvalidAmount(f"{self.symbol} has {self.decimals} decimals")
-        units = int(whole) * 10**self.decimals
+        one: int = 10**self.decimals
+        units = int(whole) * one
         units += int(fraction[: self.decimals].ljust(self.decimals, "0") or "0")
         if units > LARGEST:
             raise InvalidAmount("the amount is larger than any balance can be")
@@ -54,7 +55,7 @@ class Asset:
 
     def round_up_for_customer(self, exact: Fraction) -> int:
         """Exact base units -> base units, rounded up to `quote_decimals` (what a customer owes)."""
-        step = 10 ** (self.decimals - min(self.quote_decimals, self.decimals))
+        step: int = 10 ** (self.decimals - min(self.quote_decimals, self.decimals))
         return int(-(-exact // step)) * step
 
 

@@ -1,0 +1,124 @@
+"""The database: one engine, sessions that only the edge commits, and raw psycopg for hot writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase
+
+from core.types import IntegerLoader
+
+# Owns nothing, so that a trigger cannot be switched off by it (DESIGN 1, decision 1).
+SERVICE_ROLE = "bezant_service"
+
+Raw = psycopg.AsyncConnection[Any]
+
+# DESIGN 4: a host that dies without goodbye frees its advisory locks within 15 s.
+KEEPALIVES = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=15000"
+)
+
+
+class Base(DeclarativeBase):
+    """Every table's metadata; migrations are compared with it by a test."""
+
+
+def driver_url(url: str) -> URL:
+    """Any PostgreSQL URL -> the one SQLAlchemy wants for psycopg 3."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def plain_url(url: str) -> str:
+    """Any PostgreSQL URL -> the one libpq wants."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class Database:
+    """Engine and session factory. `service=False` keeps the URL's own role (migrations)."""
+
+    def __init__(
+        self, url: str, *, size: int = 10, overflow: int = 20, service: bool = True
+    ) -> None:
+        self.url = url
+        self._service = service
+        self.engine: AsyncEngine = create_async_engine(
+            driver_url(url), pool_size=size, max_overflow=overflow, pool_pre_ping=False
+        )
+        event.listen(self.engine.sync_engine, "connect", _exact)
+        if service:
+            event.listen(self.engine.sync_engine, "connect", _become_service)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        # A single statement is its own transaction: no BEGIN, no COMMIT, one round trip.
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """A session in a transaction: committed at the end, rolled back by an exception."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading; whatever it wrote is rolled back."""
+        async with self._sessions() as session:
+            yield session
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Raw]:
+        """A psycopg connection in autocommit mode, for one statement that is all of the work."""
+        async with self._autocommit.connect() as connection:
+            yield await raw_of(connection)
+
+    async def connect_alone(self) -> Raw:
+        """A psycopg connection of its own, outside the pool, autocommit: LISTEN, advisory locks.
+
+        Over TCP the server gives up on a silent peer after 15 s.
+        """
+        options: dict[str, str] = {}
+        host = driver_url(self.url).query.get("host") or driver_url(self.url).host or "/"
+        if not str(host).startswith("/"):
+            options["options"] = KEEPALIVES
+        connection = await psycopg.AsyncConnection.connect(
+            plain_url(self.url), autocommit=True, **cast("Any", options)
+        )
+        connection.adapters.register_loader("numeric", IntegerLoader)
+        if self._service:
+            await connection.execute(f"set role {SERVICE_ROLE}")
+        return connection
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def raw(session: AsyncSession) -> Raw:
+    """The session's own psycopg connection, inside its transaction."""
+    return await raw_of(await session.connection())
+
+
+async def raw_of(connection: AsyncConnection) -> Raw:
+    fairy = await connection.get_raw_connection()
+    return cast("Raw", fairy.driver_connection)
+
+
+def _exact(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.driver_connection.adapters.register_loader("numeric", IntegerLoader)
+
+
+def _become_service(dbapi_connection: Any, _record: Any) -> None:
+    cursor = dbapi_connection.cursor()
+    cursor.execute(f"set role {SERVICE_ROLE}")
+    cursor.close()
+    dbapi_connection.commit()

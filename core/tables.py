@@ -1,0 +1,34 @@
+"""Tables that belong to no domain."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import BigInteger, LargeBinary, SmallInteger, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base
+from core.types import Moment, Str
+
+
+class ClockRow(Base):
+    """The sandbox's test clock: one row (DESIGN 6)."""
+
+    __tablename__ = "clock"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    offset_seconds: Mapped[int] = mapped_column(BigInteger)
+
+
+class IdempotencyKey(Base):
+    """The first answer to a write, byte for byte (API 1). `scope` is the merchant, or the house."""
+
+    __tablename__ = "idempotency_keys"
+
+    scope: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    route: Mapped[Str] = mapped_column(primary_key=True)
+    key: Mapped[Str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int] = mapped_column(SmallInteger)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[Moment]

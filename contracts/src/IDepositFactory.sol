@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+/// @title Deposit addresses without keys, whose money can only reach one treasury
+/// @notice The address of `salt` is `keccak256(0xff . factory . salt . INIT_CODE_HASH)[12:]` (EIP-1014). It can be
+/// given out and paid before anything is deployed there; the first sweep deploys it. Only this factory can, so
+/// nobody takes an address over, and an instruction to it can only pay the treasury in force.
+interface IDepositFactory {
+    /// @notice One token (zero address: ETH) and the deposit addresses to empty of it.
+    struct Batch {
+        address token;
+        bytes32[] salts;
+    }
+
+    /// @notice `amount` left the deposit address of `salt` for the treasury in force. `token` is zero for ETH.
+    event Swept(bytes32 indexed salt, address indexed token, uint256 amount);
+
+    /// @notice Follows a `Swept` of the same salt and token if another amount arrived at the treasury than left
+    /// the deposit address (a token with a transfer fee). Without it, what arrived is what left.
+    event Received(bytes32 indexed salt, address indexed token, uint256 amount);
+
+    /// @notice Nothing left the address: the token reverted, returned false, refused to name a balance, or used up
+    /// its gas. Anybody can cause it by sweeping with too little `callGas`, so it proves nothing about the token.
+    event SweepFailed(bytes32 indexed salt, address indexed token);
+
+    /// @notice The owner wants `treasury` to be the next one; it can be set from `effectiveFrom` (unix seconds) on.
+    event TreasuryProposed(address indexed treasury, uint256 effectiveFrom);
+
+    /// @notice The owner took the proposal back.
+    event TreasuryProposalCancelled(address indexed treasury);
+
+    /// @notice From here on sweeps pay `current`.
+    event TreasuryChanged(address indexed previous, address indexed current);
+
+    /// @notice No treasury was set on this network yet.
+    error TreasuryNotSet();
+
+    /// @notice `treasury` is not what the owner proposed (zero: nothing is proposed).
+    error TreasuryNotProposed(address treasury, address proposed);
+
+    /// @notice The delay is not over: unix seconds.
+    error TreasuryTooEarly(uint256 effectiveFrom, uint256 timestamp);
+
+    /// @notice Neither did `treasury` call itself nor is the signature its own.
+    error TreasuryNotProven(address treasury);
+
+    /// @notice The zero address and the factory itself cannot be the treasury.
+    error TreasuryInvalid(address treasury);
+
+    /// @notice A call failed for want of gas, not by the token's fault: send the transaction with a higher limit.
+    error InsufficientGas(uint256 callGas, uint256 left);
+
+    /// @notice The address of `salt` could not be deployed; it takes a lack of gas.
+    error DeploymentFailed(bytes32 salt);
+
+    /// @notice A sweep is running, and what was called is not allowed inside it.
+    error Reentered();
+
+    /// @notice Without an owner a lost treasury could never be replaced.
+    error OwnerRequired();
+
+    /// @notice Sends all of each batch's token at its addresses to the treasury in force. Anybody may call.
+    /// An address without balance is passed over without event or deployment; one that fails emits
+    /// `SweepFailed` and never blocks the others. Batches of one token are cheapest.
+    /// @param batches What to empty of what.
+    /// @param callGas Most gas for one call to a token or to the treasury, in gas. It bounds what a hostile token
+    /// can burn; a dear one gets more by a higher value, so that no fixed bound can lock it in. 300,000 suits
+    /// all usual tokens.
+    function sweep(Batch[] calldata batches, uint256 callGas) external;
+
+    /// @notice The owner names the next treasury: at once the first time, after `TREASURY_DELAY` later. A proposal
+    /// replaces the one before and starts the delay anew.
+    function proposeTreasury(address candidate) external;
+
+    /// @notice The owner takes the proposal back.
+    function cancelTreasury() external;
+
+    /// @notice Makes the proposed treasury the one in force. Anybody may call with proof that `candidate` is under
+    /// control on this network: the call comes from it (a contract, a multisig), or `signature` is its
+    /// EIP-712 signature over `treasuryDigest(candidate)`.
+    function setTreasury(address candidate, bytes calldata signature) external;
+
+    /// @notice Where sweeps pay; zero as long as none was set on this network.
+    function treasury() external view returns (address);
+
+    /// @notice The proposed treasury, zero if none.
+    function proposedTreasury() external view returns (address);
+
+    /// @notice From when the proposed treasury can be set, unix seconds; zero if none is proposed.
+    function effectiveFrom() external view returns (uint256);
+
+    /// @notice What an account signs to prove control: EIP-712 `Treasury(address treasury)` in the domain
+    /// (name "Bezant DepositFactory", version "1", chainId, verifyingContract = this factory).
+    function treasuryDigest(address candidate) external view returns (bytes32);
+
+    /// @notice The deposit address of `salt`, deployed or not.
+    function depositAddress(bytes32 salt) external view returns (address);
+}

@@ -73,7 +73,7 @@ class WebhookEndpoint(Base):
     events: Mapped[list[str]] = mapped_column(ARRAY(Text))
     description: Mapped[str | None] = mapped_column(Text)
     per_invoice: Mapped[bool]
-    status: Mapped[Str]  # enabled, disabled
+    status: Mapped[Str]  # enabled, disabled, deleted
     disabled_reason: Mapped[str | None] = mapped_column(Text)
     secret: Mapped[bytes | None] = mapped_column(LargeBinary)  # sealed; null: the merchant's own
     old_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -86,7 +86,14 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index("deliveries_due", "due_at", postgresql_where=text("status = 'pending'")),
+        # By endpoint first: a claim walks from endpoint to endpoint, however much waits at one.
+        Index(
+            "deliveries_due",
+            "endpoint_id",
+            "due_at",
+            "event_id",
+            postgresql_where=text("status = 'pending'"),
+        ),
         Index("deliveries_endpoint", "endpoint_id", "id"),
         Index("deliveries_event", "event_id"),
     )

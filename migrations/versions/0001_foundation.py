@@ -331,7 +331,7 @@ def upgrade() -> None:
     op.create_index(
         "deliveries_due",
         "deliveries",
-        ["due_at"],
+        ["endpoint_id", "due_at", "event_id"],
         unique=False,
         postgresql_where=sa.text("status = 'pending'"),
     )

@@ -1,0 +1,142 @@
+"""Rows are the queue (DESIGN 1, decision 3).
+
+Whoever makes work writes a row that is due and notifies in the same transaction. A worker claims
+due rows under a lease, does one step for each and stores the outcome, fenced by what it read. A
+crash is only a delay until the lease ends, so every step may happen twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+import psycopg
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.clock import Clock
+from core.context import Context
+from core.listen import Subscription
+from core.singleton import Lost, hold
+
+log = structlog.get_logger()
+
+Row = TypeVar("Row")
+
+# The database is away or refuses: nothing is known, the next poll tries again.
+DATABASE_AWAY = (psycopg.Error, SQLAlchemyError, OSError)
+
+
+class Worker(Generic[Row]):
+    """Up to `parallel` steps at once.
+
+    `claim(limit)` leases at most `limit` due rows (`for update skip locked`, wall time) and
+    returns them; `do(row)` does the step and stores its outcome. Claims happen when somebody
+    notified, when the clock moved, when room became free, and every `poll_seconds`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        claim: Callable[[int], Awaitable[Sequence[Row]]],
+        do: Callable[[Row], Awaitable[None]],
+        *,
+        parallel: int,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        self._name = name
+        self._claim = claim
+        self._do = do
+        self._parallel = parallel
+        self._poll_seconds = poll_seconds
+        self._running: set[asyncio.Task[None]] = set()
+        self._awake = asyncio.Event()
+        self._full = False
+
+    def wake(self) -> None:
+        """Claim again now."""
+        self._awake.set()
+
+    async def run(self, notified: Subscription, clock: Clock) -> None:
+        """Works until cancelled; steps that are under way are cancelled with it."""
+        hints = [
+            asyncio.create_task(self._on_notify(notified)),
+            asyncio.create_task(self._on_clock(clock)),
+        ]
+        try:
+            while True:
+                self._awake.clear()
+                await self._fill()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._awake.wait(), self._poll_seconds)
+        finally:
+            tasks = [*hints, *self._running]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fill(self) -> None:
+        room = self._parallel - len(self._running)
+        rows: Sequence[Row] = []
+        if room > 0:
+            try:
+                rows = await self._claim(room)
+            except DATABASE_AWAY as error:
+                log.warning("claim_failed", work=self._name, error=type(error).__name__)
+        self._full = len(rows) >= room
+        for row in rows:
+            task = asyncio.create_task(self._step(row))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+    async def _step(self, row: Row) -> None:
+        try:
+            await self._do(row)
+        except Exception:  # the outermost step: the lease ends and the row is claimed again
+            log.exception("step_failed", work=self._name)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._full:
+            self._awake.set()
+
+    async def _on_notify(self, notified: Subscription) -> None:
+        while True:
+            await notified.next(None)
+            notified.drain()
+            self._awake.set()
+
+    async def _on_clock(self, clock: Clock) -> None:
+        while True:
+            await clock.moved()
+            self._awake.set()
+
+
+async def run_alone(
+    context: Context,
+    name: str,
+    channel: str,
+    step: Callable[[], Awaitable[int]],
+    *,
+    poll_seconds: float = 5.0,
+) -> None:
+    """A singleton loop (DESIGN 1, decision 4): steps while there is work, then waits for `channel`.
+
+    `step` returns how much it did; 0 means that nothing is left for now.
+    """
+    while True:
+        try:
+            async with (
+                hold(context.database, name) as held,
+                context.listener.subscribe(channel) as notified,
+            ):
+                while True:
+                    await held.check()
+                    notified.drain()
+                    if not await step():
+                        await notified.next(poll_seconds)
+        except (Lost, *DATABASE_AWAY) as error:
+            log.warning("singleton_interrupted", loop=name, error=type(error).__name__)
+            await asyncio.sleep(1)

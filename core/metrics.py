@@ -1,0 +1,90 @@
+"""What Prometheus may ask, by subject. An endpoint's label is its host and port, never its path."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Chain
+RPC_ERRORS = Counter(
+    "bezant_rpc_errors",
+    "Calls to a node that brought no usable answer.",
+    ["network", "endpoint", "kind"],
+)
+RPC_SECONDS = Histogram(
+    "bezant_rpc_seconds",
+    "Duration of one HTTP request to a node (a JSON-RPC call or a batch of them).",
+    ["network", "endpoint"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+ENDPOINT_SCORE = Gauge(
+    "bezant_endpoint_score", "100 is an endpoint without fault.", ["network", "endpoint"]
+)
+CHAIN_DISAGREEMENTS = Counter(
+    "bezant_chain_disagreements",
+    "Two endpoints held different hashes at the same height.",
+    ["network", "endpoint"],
+)
+BLOOM_MISMATCHES = Counter(
+    "bezant_bloom_mismatches",
+    "Log answers that the header's bloom did not bear out: proved is a false positive of the"
+    " bloom, missing a log that the answer had left out.",
+    ["network", "endpoint", "outcome"],
+)
+FORKS = Counter("bezant_chain_forks", "Forks of blocks that had been applied.", ["network"])
+
+# Webhooks
+WEBHOOK_DELIVERIES = Counter(
+    "bezant_webhook_deliveries",
+    "Attempts by what came of them: delivered, pending (tried again), failed, disabled.",
+    ["outcome"],
+)
+WEBHOOK_QUEUE_DEPTH = Gauge(
+    "bezant_webhook_queue_depth", "Deliveries that are not finished, retries included."
+)
+SEEN_TO_WEBHOOK_SECONDS = Histogram(
+    "bezant_seen_to_webhook_seconds",
+    "From an event's making to its delivery at the first attempt, wall time.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+
+# API
+HTTP_REQUESTS = Counter("bezant_http_requests", "Requests answered.", ["method", "route", "status"])
+HTTP_SECONDS = Histogram(
+    "bezant_http_seconds",
+    "From the first byte of a request read to the last of its answer written.",
+    ["method", "route"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+INVOICES_CREATED = Counter("bezant_invoices_created", "Invoices created over HTTP.", ["currency"])
+PRICE_AGE_SECONDS = Gauge(
+    "bezant_price_age_seconds", "Age of the newest accepted price.", ["base", "quote"]
+)
+CHAIN_LAG_BLOCKS = Gauge(
+    "bezant_chain_lag_blocks", "Blocks between a network's head and what is applied.", ["network"]
+)
+CHAIN_LAG_SECONDS = Gauge(
+    "bezant_chain_lag_seconds",
+    "Seconds since a network was last followed up to its head.",
+    ["network"],
+)
+
+
+@cache
+def _http(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """The children of the labels, looked up once: methods, routes and statuses are few."""
+    return (
+        HTTP_REQUESTS.labels(method, route, str(status)),
+        HTTP_SECONDS.labels(method, route),
+    )
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def observe_request(method: str, route: str, status: int, seconds: float) -> None:
+    """`route` is the template, never the path as asked."""
+    count, duration = _http(method if method in _METHODS else "other", route, status)
+    count.inc()
+    duration.observe(seconds)

@@ -1,0 +1,95 @@
+"""The ways to pay an invoice: asset, network, exact amount, QR code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from core.networks import Catalog
+from web import qr, texts
+from web.stages import units
+
+_NOT_NAME = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One asset on one network. `amount` is what is due, as it is to be typed into a wallet."""
+
+    slug: str  # stable across updates: the choice outlives them
+    asset: str
+    network: str  # its name, for people
+    amount: str
+    address: str
+    address_groups: tuple[str, ...]
+    uri: str  # EIP-681
+    uri_qr: Markup
+    rate: str | None
+    rate_source: str | None
+
+
+def options_of(invoice: Mapping[str, Any], catalog: Catalog) -> tuple[Option, ...]:
+    """All options with something due, in the invoice's own order."""
+    return tuple(
+        _option(option, invoice["currency"], network_name(option["network"], catalog))
+        for option in invoice["payment_options"]
+        if units(option["amount_due"])
+    )
+
+
+def network_name(network: str, catalog: Catalog) -> str:
+    """The configured name, or the CAIP-2 id of a network that was taken out since."""
+    known = catalog.networks.get(network)
+    return known.name if known else network
+
+
+def typed(amount: str) -> str:
+    """An amount as a person types it: no grouping, no zeros that say nothing, exact."""
+    whole, _, fraction = amount.partition(".")
+    fraction = fraction.rstrip("0")
+    places = min(2, len(amount.partition(".")[2]))
+    fraction = fraction.ljust(places, "0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def groups(address: str) -> tuple[str, ...]:
+    """`0x` and ten groups of four: the eye compares those, and copying gives them in one piece."""
+    return address[:2], *(address[i : i + 4] for i in range(2, len(address), 4))
+
+
+def _option(option: Mapping[str, Any], currency: str, network: str) -> Option:
+    asset, address = option["asset"], option["address"]
+    amount = typed(option["amount_due"])
+    alt = texts.PAGE["qr_full_alt"].format(
+        amount=amount, asset=asset, network=network, address=address
+    )
+    rate = _grouped(typed(option["rate"])) if asset != currency else None
+    return Option(
+        slug=_NOT_NAME.sub("-", f"{asset}-{option['network']}".lower()),
+        asset=asset,
+        network=network,
+        amount=amount,
+        address=address,
+        address_groups=groups(address),
+        uri=option["uri"],  # asks for what is due
+        uri_qr=qr.svg(option["uri"], alt),
+        rate=rate and texts.PAGE["rate"].format(asset=asset, rate=rate, currency=currency),
+        rate_source=_source(option.get("price")) if rate else None,
+    )
+
+
+def _grouped(amount: str) -> str:
+    whole, dot, fraction = amount.partition(".")
+    return f"{int(whole):,}{dot}{fraction}"
+
+
+def _source(price: Mapping[str, Any] | None) -> str:
+    """Where the rate came from and how old it was when the invoice was made."""
+    if not price or "source" not in price:
+        return texts.PAGE["rate_locked"]
+    source = texts.SOURCES.get(price["source"], price["source"])
+    return texts.PAGE["rate_source"].format(source=source, age=price.get("age_seconds", 0))

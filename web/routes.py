@@ -1,0 +1,119 @@
+"""The public checkout pages. An invoice's id cannot be guessed: who has the link may look."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy import select
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from core import ids
+from core.context import Context
+from core.errors import NotFound
+from core.limiter import Limiter
+from merchants.tables import Merchant
+from payments import invoices
+from payments.tables import Invoice
+from web import live
+from web.assets import FOREVER, Assets
+from web.pages import HEADERS, Pages
+from web.view import View, view_of
+from web.visitors import Streams, visitor_of
+
+FULL_SECONDS = 10  # whoever has too many streams open may ask again after this
+
+
+def router(context: Context) -> APIRouter:
+    """GET /pay/{invoice}, its state as JSON, its events, and /static; none of it in the OpenAPI."""
+    checkout = Checkout(context)
+    routes = APIRouter(include_in_schema=False)
+    routes.add_api_route("/pay/{invoice}.json", checkout.state)
+    routes.add_api_route("/pay/{invoice}", checkout.page)
+    routes.add_api_route("/pay/{invoice}/events", checkout.events)
+    routes.add_api_route("/static/{name}", checkout.static)
+    return routes
+
+
+async def look(context: Context, invoice_id: UUID) -> View | None:
+    """The invoice as it is now, for the payer; None when there is none."""
+    async with context.database.read() as session:
+        try:
+            invoice = await invoices.show(session, context, invoice_id, None)
+        except NotFound:
+            return None
+        merchant = await session.scalar(
+            select(Merchant.name).join(Invoice).where(Invoice.id == invoice_id)
+        )
+    return view_of(invoice, merchant or "", context.catalog, context.clock.now())
+
+
+class Checkout:
+    """The handlers, and what they share: the limits count for all of them together."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._assets = Assets()
+        self._pages = Pages(self._assets)
+        self._streams = Streams()
+        self._limiter = Limiter(context.limits.public_per_second, context.limits.public_burst)
+
+    async def page(self, invoice: str, request: Request) -> Response:
+        wait = self._wait(request)
+        if wait:
+            return self._pages.busy(wait)
+        view = await self._look(ids.read("inv", invoice))
+        return self._pages.missing() if view is None else self._pages.checkout(view)
+
+    async def state(self, invoice: str, request: Request) -> Response:
+        """What the events say, for pages whose stream does not get through."""
+        wait = self._wait(request)
+        if wait:
+            return _too_many(wait)
+        view = await self._look(ids.read("inv", invoice))
+        if view is None:
+            return _nothing()
+        return JSONResponse(self._pages.state(view), headers=HEADERS)
+
+    async def events(self, invoice: str, request: Request) -> Response:
+        wait = self._wait(request)
+        visitor = visitor_of(request)
+        if wait or not self._streams.has_room(visitor):
+            return _too_many(wait or FULL_SECONDS)
+        invoice_id = ids.read("inv", invoice)
+        if invoice_id is None or await self._look(invoice_id) is None:
+            return _nothing()
+        # nginx would hold events back until its buffer is full
+        headers = {**HEADERS, "X-Accel-Buffering": "no"}
+        return EventSourceResponse(self._stream(invoice_id, visitor), headers=headers)
+
+    async def static(self, name: str) -> Response:
+        asset = self._assets.get(name)
+        if asset is None:
+            return _nothing()
+        headers = {**HEADERS, "Cache-Control": FOREVER}
+        return Response(asset.content, media_type=asset.media_type, headers=headers)
+
+    async def _look(self, invoice_id: UUID | None) -> View | None:
+        return None if invoice_id is None else await look(self._context, invoice_id)
+
+    async def _stream(self, invoice_id: UUID, visitor: str) -> AsyncIterator[ServerSentEvent]:
+        with self._streams.one(visitor):
+            async for event in live.events(
+                self._context, self._pages, invoice_id, lambda: self._look(invoice_id)
+            ):
+                yield event
+
+    def _wait(self, request: Request) -> int:
+        """Seconds until this visitor may ask again; 0 when it may now."""
+        return self._limiter.take(("visitor", visitor_of(request))).retry_after
+
+
+def _nothing() -> Response:
+    return Response(status_code=404, headers=HEADERS)
+
+
+def _too_many(seconds: int) -> Response:
+    return Response(status_code=429, headers={**HEADERS, "Retry-After": str(seconds)})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from core.singleton import lock_number
+
 
 @dataclass(frozen=True, slots=True)
 class Once:
@@ -14,6 +16,11 @@ class Once:
     route: str
     key: str
     fingerprint: bytes  # SHA-256 of the canonical body
+
+    @property
+    def lock(self) -> int:
+        """The advisory lock that one execution of this write holds."""
+        return lock_number(f"once:{self.scope}:{self.route}:{self.key}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,18 @@ BLOOM_MISMATCHES = Counter(
     " bloom, missing a log that the answer had left out.",
     ["network", "endpoint", "outcome"],
 )
+CHAIN_FAILURES = Counter(
+    "bezant_chain_failures",
+    "Looks at a chain that brought nothing usable; the cursor did not move.",
+    ["network", "kind"],
+)
+BLOCKS_APPLIED = Counter("bezant_blocks_applied", "Blocks taken into the books.", ["network"])
+BATCH_SECONDS = Histogram(
+    "bezant_batch_seconds",
+    "Duration of the transaction that applies a batch of blocks.",
+    ["network"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
 FORKS = Counter("bezant_chain_forks", "Forks of blocks that had been applied.", ["network"])
 
 # Webhooks

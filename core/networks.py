@@ -108,6 +108,12 @@ class Catalog:
     def assets(self) -> dict[str, Asset]:
         return {t.asset.symbol: t.asset for n in self.networks.values() for t in n.tokens}
 
+    @property
+    def currencies(self) -> frozenset[str]:
+        """What an invoice can be written in: everything that some feed prices, and our assets."""
+        feeds = [feed for n in self.networks.values() for feed in n.feeds]
+        return frozenset(self.assets) | {f.base for f in feeds} | {f.quote for f in feeds}
+
     def asset(self, symbol: str) -> Asset | None:
         return self.assets.get(symbol) or FIAT.get(symbol)
 

@@ -1,0 +1,53 @@
+"""The chart of accounts (MONEY 1): names are paths, and the first word says what kind it is.
+
+Places are assets (debit positive). Debts are what we owe (credits), shown to people negated.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from core.ids import show
+
+
+class Debt(StrEnum):
+    """What a merchant may do with money we owe it."""
+
+    AVAILABLE = "available"
+    """Confirmed and his to spend."""
+    PENDING = "pending"
+    """Seen on chain, or confirmed for an invoice that is not paid in full yet."""
+    RESERVED = "reserved"
+    """Set aside for a payout or refund under way."""
+    INBOX = "inbox"
+    """Arrived, but fits nothing: waits for a decision."""
+
+
+class Role(StrEnum):
+    """Addresses of ours on a network."""
+
+    DEPOSITS = "deposits"
+    """All deposit addresses together."""
+    TREASURY = "treasury"
+    """Where sweeps go."""
+    HOT = "hot"
+    """What payouts leave from."""
+
+
+EQUITY = "equity"
+SUSPENSE = "suspense"
+LOSSES = "expense:losses"
+
+
+def place(network: str, role: Role) -> str:
+    return f"network:{network}:{role}"
+
+
+def merchant(merchant_id: UUID, debt: Debt) -> str:
+    return f"merchant:{show('mer', merchant_id)}:{debt}"
+
+
+def is_debt(account: str) -> bool:
+    """Whether its balance is normally a credit (shown negated)."""
+    return account.startswith(("merchant:", "wallet:"))

@@ -1,0 +1,173 @@
+"""Posting: entries whose postings sum to zero per asset, each happening once by its key."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db import Raw, raw
+from core.errors import Conflict, LedgerError
+
+
+class Kind(StrEnum):
+    """Why an entry was made."""
+
+    OPENING = "opening"
+    """Balances that stood before the ledger began, or the owner's own funds."""
+    DEPOSIT_SEEN = "deposit_seen"
+    """A Transfer to a deposit address entered the chain."""
+    DEPOSIT_CONFIRMED = "deposit_confirmed"
+    """Its debt became the merchant's to spend, or went to the inbox."""
+    DEPOSIT_MOVED = "deposit_moved"
+    """Its debt changed its account afterwards (expiry of a part payment, a mark)."""
+    DEPOSIT_REVERSED = "deposit_reversed"
+    """The chain took the Transfer back."""
+    INBOX_RESOLVED = "inbox_resolved"
+    """A person credited what lay in the inbox."""
+    SWEEP = "sweep"
+    """Our factory moved a deposit address's money to the treasury."""
+    SWEEP_REVERSED = "sweep_reversed"
+    """The chain took a sweep back."""
+    UNKNOWN_INFLOW = "unknown_inflow"
+    """Money came to an address of the house without a known meaning."""
+    UNKNOWN_INFLOW_REVERSED = "unknown_inflow_reversed"
+    """The chain took such an inflow back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One line: debit positive, base units of `asset`."""
+
+    account: str
+    asset: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A fact in the books. `key` makes it happen once; `reference` is the TypeID of the fact."""
+
+    id: UUID
+    key: str
+    kind: Kind
+    reference: str
+    merchant_id: UUID | None
+    evidence: dict[str, Any]
+    posted_at: datetime
+    postings: tuple[Posting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Which entries were new, and the balances (debit positive) of the accounts they touched."""
+
+    new: frozenset[UUID]
+    balances: dict[tuple[str, str], int]
+
+
+def transfer(asset: str, amount: int, *, debit: str, credit: str) -> tuple[Posting, ...]:
+    """The commonest shape: one asset, two accounts."""
+    return Posting(debit, asset, amount), Posting(credit, asset, -amount)
+
+
+# Entries, postings and balances in one round trip. Accounts are locked in sorted order, because
+# the upsert walks its input in that order: two batches cannot wait for each other in a circle.
+POST = """
+with given as (
+    select * from unnest(
+        %(id)s::uuid[], %(key)s::text[], %(kind)s::text[], %(reference)s::text[],
+        %(merchant_id)s::uuid[], %(evidence)s::jsonb[], %(posted_at)s::timestamptz[]
+    ) as t(id, key, kind, reference, merchant_id, evidence, posted_at)
+), written as (
+    insert into journal_entries (id, key, kind, reference, merchant_id, evidence, posted_at)
+    select id, key, kind, reference, merchant_id, evidence, posted_at from given order by id
+    on conflict (key) do nothing
+    returning id, posted_at
+), lines as materialized (
+    select t.entry_id, t.n, t.account, t.asset, t.amount, w.posted_at
+    from unnest(
+        %(entry_id)s::uuid[], %(n)s::smallint[], %(account)s::text[], %(asset)s::text[],
+        %(amount)s::numeric[]
+    ) as t(entry_id, n, account, asset, amount)
+    join written w on w.id = t.entry_id
+), posted as (
+    insert into postings (entry_id, n, account, asset, amount, posted_at)
+    select entry_id, n, account, asset, amount, posted_at from lines
+), moved as (
+    insert into account_balances as b (account, asset, balance)
+    select account, asset, sum(amount) from lines group by account, asset order by account, asset
+    on conflict (account, asset) do update set balance = b.balance + excluded.balance
+    where b.account <> all(%(guarded)s::text[]) or b.balance + excluded.balance <= 0
+    returning account, asset, balance
+)
+select
+    (select coalesce(array_agg(id), '{}') from written),
+    (select coalesce(jsonb_agg(jsonb_build_array(account, asset, balance::text)), '[]') from moved),
+    (select count(*) from (select distinct account, asset from lines) touched)
+"""
+
+
+def check(entry: Entry) -> None:
+    """Raises LedgerError unless the postings sum to zero per asset and none is zero."""
+    sums: dict[str, int] = defaultdict(int)
+    for posting in entry.postings:
+        if posting.amount == 0:
+            raise LedgerError(f"{entry.key}: a posting of zero to {posting.account}")
+        sums[posting.asset] += posting.amount
+    if not entry.postings or any(sums.values()):
+        raise LedgerError(f"{entry.key}: postings do not sum to zero per asset")
+
+
+async def post(
+    session: AsyncSession, entries: Sequence[Entry], *, guarded: Collection[str] = ()
+) -> Posted:
+    """Writes entries in one statement; those whose key stands already are left out.
+
+    `guarded` names debt accounts that must not become overdrawn by this: "enough funds" is a
+    condition of the write itself, never an earlier read. Raises Conflict `insufficient_funds`
+    (the caller's transaction must then roll back), LedgerError for an unbalanced entry.
+    """
+    return await post_raw(await raw(session), entries, guarded=guarded)
+
+
+async def post_raw(
+    connection: Raw, entries: Sequence[Entry], *, guarded: Collection[str] = ()
+) -> Posted:
+    """`post` on a psycopg connection."""
+    if not entries:
+        return Posted(frozenset(), {})
+    for entry in entries:
+        check(entry)
+    lines = [(e.id, n, p) for e in entries for n, p in enumerate(e.postings)]
+    cursor = await connection.execute(
+        POST,
+        {
+            "id": [e.id for e in entries],
+            "key": [e.key for e in entries],
+            "kind": [e.kind.value for e in entries],
+            "reference": [e.reference for e in entries],
+            "merchant_id": [e.merchant_id for e in entries],
+            "evidence": [Jsonb(e.evidence) for e in entries],
+            "posted_at": [e.posted_at for e in entries],
+            "entry_id": [line[0] for line in lines],
+            "n": [line[1] for line in lines],
+            "account": [line[2].account for line in lines],
+            "asset": [line[2].asset for line in lines],
+            "amount": [line[2].amount for line in lines],
+            "guarded": list(guarded),
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  (a select without from always has a row)
+    new, balances, touched = row
+    if len(balances) < touched:
+        raise Conflict("not enough money for this", code="insufficient_funds")
+    return Posted(frozenset(new), {(account, asset): int(b) for account, asset, b in balances})

@@ -1,0 +1,218 @@
+"""Invoices under lock, with all their deposits, and what a judgement does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.context import Context
+from core.ids import show
+from ledger.accounts import Debt
+from ledger.journal import Entry
+from payments import entries
+from payments.assess import (
+    Assessment,
+    DepositFact,
+    InboxReason,
+    InvoiceFact,
+    Irregularity,
+    OptionFact,
+    Status,
+    assess,
+)
+from payments.tables import Deposit, Invoice
+from payments.tiers import Heights
+from payments.views import deposit_json, invoice_json
+from webhooks.events import NewEvent
+
+_SILENT = (InboxReason.DUST, InboxReason.OVERPAID)
+
+
+@dataclass(slots=True)
+class Case:
+    """One invoice, locked, and its deposits in the order they were seen."""
+
+    invoice: Invoice
+    deposits: list[Deposit] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a judgement makes: entries to post, events to tell, both in order."""
+
+    context: Context
+    heights: Mapping[str, Heights]
+    now: datetime
+    entries: list[Entry] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+
+    def tell_deposit(self, what: str, case: Case, deposit: Deposit) -> None:
+        """`deposit.<what>`; dust is recorded without a word (MONEY 2)."""
+        if deposit.inbox_reason == InboxReason.DUST or deposit.house_value == 0:
+            return
+        data = deposit_json(deposit, case.invoice.currency, self.context.catalog, self.heights)
+        self._tell(f"deposit.{what}", case, show("dep", deposit.id), data)
+
+    def tell_invoice(self, what: str, case: Case) -> None:
+        data = invoice_json(
+            case.invoice,
+            case.deposits,
+            self.context.catalog,
+            self.heights,
+            self.context.public_url,
+        )
+        self._tell(f"invoice.{what}", case, show("inv", case.invoice.id), data)
+
+    def _tell(self, type_: str, case: Case, subject: str, data: dict[str, Any]) -> None:
+        invoice = case.invoice
+        self.events.append(
+            NewEvent(invoice.merchant_id, type_, subject, data, invoice.webhook_endpoint_id)
+        )
+
+
+async def lock(session: AsyncSession, invoice_ids: Collection[UUID]) -> dict[UUID, Case]:
+    """The invoices, locked in sorted order so that two networks never wait in a circle."""
+    if not invoice_ids:
+        return {}
+    wanted = sorted(invoice_ids)
+    # What the session read before the lock may be old by now.
+    fresh = {"populate_existing": True}
+    invoices = await session.scalars(
+        select(Invoice)
+        .where(Invoice.id.in_(wanted))
+        .order_by(Invoice.id)
+        .with_for_update()
+        .execution_options(**fresh)
+    )
+    cases = {invoice.id: Case(invoice) for invoice in invoices}
+    deposits = await session.scalars(
+        select(Deposit)
+        .where(Deposit.invoice_id.in_(wanted))
+        .order_by(Deposit.id)
+        .execution_options(**fresh)
+    )
+    for deposit in deposits:
+        assert deposit.invoice_id is not None  # noqa: S101  (asked for by it)
+        cases[deposit.invoice_id].deposits.append(deposit)
+    return cases
+
+
+def facts(case: Case, context: Context) -> InvoiceFact:
+    """The rows as `assess` wants them."""
+    invoice = case.invoice
+    currency = context.catalog.asset(invoice.currency)
+    options: dict[tuple[str, str], OptionFact] = {}
+    for raw in invoice.options:
+        option: Mapping[str, Any] = raw
+        options[option["network"], option["asset"]] = OptionFact(
+            decimals=option["decimals"],
+            quote_decimals=option["quote_decimals"],
+            amount=int(option["amount"]),
+            rate=int(option["rate"]),
+        )
+    return InvoiceFact(
+        amount=invoice.amount,
+        currency_decimals=currency.decimals if currency else 0,
+        tolerance=invoice.tolerance,
+        expires_at=invoice.expires_at,
+        cancelled_at=invoice.cancelled_at,
+        mark=invoice.mark,
+        first_settled_at=invoice.first_settled_at,
+        options=options,
+        deposits=[_fact(d, context) for d in case.deposits],
+    )
+
+
+def _fact(row: Deposit, context: Context) -> DepositFact:
+    asset = context.catalog.asset(row.asset)
+    return DepositFact(
+        id=row.id,
+        pair=(row.network, row.asset),
+        decimals=asset.decimals if asset else 0,
+        amount=row.amount,
+        status=row.status,
+        block_time=row.block_time,
+        held=row.held,
+        dust=row.house_value == 0,
+        resolution=row.resolution,
+        price_when_seen=row.price_when_seen,
+    )
+
+
+def judge(case: Case, followed_until: Mapping[str, datetime], outcome: Outcome) -> Assessment:
+    """Assesses a case, writes the answer into its rows, and notes what follows from it."""
+    known = {
+        network: followed_until.get(network, outcome.now)
+        for network in {str(option["network"]) for option in case.invoice.options}
+    }
+    answer = assess(facts(case, outcome.context), known)
+    unmatched = _judge_deposits(case, answer, outcome)
+    invoice = case.invoice
+    before = Status(invoice.status), Irregularity(invoice.exception)
+    invoice.status, invoice.exception = answer.status.value, answer.irregularity.value
+    invoice.amount_paid, invoice.amount_confirmed = answer.paid, answer.confirmed
+    if answer.status is Status.SETTLED and before[0] is not Status.SETTLED:
+        invoice.settled_at = outcome.now
+        invoice.first_settled_at = invoice.first_settled_at or outcome.now
+    elif answer.status is not Status.SETTLED:
+        invoice.settled_at = None
+    for deposit in unmatched:
+        outcome.tell_deposit("unmatched", case, deposit)
+    for what in news(before, (answer.status, answer.irregularity)):
+        outcome.tell_invoice(what, case)
+    return answer
+
+
+def _judge_deposits(case: Case, answer: Assessment, outcome: Outcome) -> list[Deposit]:
+    """Values, inbox and accounts; returns the deposits that newly fit nothing."""
+    unmatched = []
+    for deposit in case.deposits:
+        verdict = answer.verdicts[deposit.id]
+        deposit.value = verdict.value
+        reason = verdict.inbox.value if verdict.inbox else None
+        if reason is not None and reason != deposit.inbox_reason and verdict.inbox not in _SILENT:
+            unmatched.append(deposit)
+        deposit.inbox_reason = reason
+        if verdict.account is not None and verdict.account != deposit.account:
+            outcome.entries.append(entries.moved(deposit, verdict.account, outcome.now))
+            deposit.account = verdict.account.value
+    return unmatched
+
+
+def news(before: tuple[Status, Irregularity], after: tuple[Status, Irregularity]) -> list[str]:
+    """Which `invoice.*` events a change is worth, in the order they are told."""
+    told: list[str] = []
+    status, irregularity = after
+    reversed_now = irregularity is Irregularity.REVERSED and before[1] is not Irregularity.REVERSED
+    if reversed_now:
+        told.append("reversed")
+    # After a settled invoice fell back to processing, `reversed` has said it already.
+    said = reversed_now and status is Status.PROCESSING
+    if status is not before[0] and status is not Status.NEW and not said:
+        told.append(status.value)
+    if irregularity is not before[1] and irregularity in (
+        Irregularity.PAID_OVER,
+        Irregularity.PAID_LATE,
+        Irregularity.PAID_PARTIAL,
+    ):
+        told.append(irregularity.value)
+    return told
+
+
+def orphan(case: Case, deposit: Deposit, outcome: Outcome) -> None:
+    """The chain took it back: both sides are undone, wherever the money stands by now."""
+    outcome.entries.append(entries.reversed_(deposit, outcome.now))
+    deposit.status, deposit.account = "orphaned", ""
+    deposit.waiting_for = deposit.confirmed_at = None
+
+
+def credit_pending(deposit: Deposit, outcome: Outcome) -> None:
+    """A deposit entered the chain (again): its place has it, and we owe it as pending."""
+    deposit.status, deposit.account = "pending", Debt.PENDING.value
+    outcome.entries.append(entries.seen(deposit, outcome.now))

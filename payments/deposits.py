@@ -1,0 +1,71 @@
+"""Deposits as they are read: one, or a page; `matched=false` is the money inbox."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.context import Context
+from core.errors import NotFound
+from payments import heights
+from payments.tables import Deposit, Invoice
+from payments.views import deposit_json
+
+
+async def find(session: AsyncSession, deposit_id: UUID | None, merchant_id: UUID | None) -> Deposit:
+    """Raises NotFound for an unknown id and for another merchant's alike."""
+    query = select(Deposit).where(Deposit.id == deposit_id)
+    if merchant_id is not None:
+        query = query.where(Deposit.merchant_id == merchant_id)
+    row = (await session.scalars(query)).one_or_none() if deposit_id else None
+    if row is None:
+        raise NotFound("no such deposit")
+    return row
+
+
+async def show(
+    session: AsyncSession, context: Context, deposit_id: UUID | None, merchant_id: UUID | None
+) -> dict[str, Any]:
+    row = await find(session, deposit_id, merchant_id)
+    currency = await session.scalar(select(Invoice.currency).where(Invoice.id == row.invoice_id))
+    return deposit_json(row, currency, context.catalog, await heights.load(session))
+
+
+async def page(
+    session: AsyncSession,
+    context: Context,
+    merchant_id: UUID | None,
+    *,
+    invoice: UUID | None,
+    status: str | None,
+    matched: bool | None,
+    network: str | None,
+    limit: int,
+    cursor: UUID | None,
+) -> tuple[list[dict[str, Any]], bool]:
+    """Newest first, and whether there are more. matched=False: what waits in the inbox."""
+    query = (
+        select(Deposit, Invoice.currency)
+        .outerjoin(Invoice, Invoice.id == Deposit.invoice_id)
+        .order_by(Deposit.id.desc())
+        .limit(limit + 1)
+    )
+    for condition, wanted in (
+        (Deposit.merchant_id == merchant_id, merchant_id),
+        (Deposit.invoice_id == invoice, invoice),
+        (Deposit.status == status, status),
+        (Deposit.network == network, network),
+        (Deposit.id < cursor, cursor),
+    ):
+        if wanted is not None:
+            query = query.where(condition)
+    waiting = Deposit.inbox_reason.is_not(None) & Deposit.resolution.is_(None)
+    if matched is not None:
+        query = query.where(~waiting if matched else waiting)
+    rows = (await session.execute(query)).all()
+    known = await heights.load(session)
+    shown = [deposit_json(d, currency, context.catalog, known) for d, currency in rows[:limit]]
+    return shown, len(rows) > limit

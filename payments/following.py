@@ -1,0 +1,193 @@
+"""The chain loop of one network: read what is new, apply it, close what is over.
+
+One worker follows a network at a time (an advisory lock), another stands by. The lock saves work;
+what protects is the guard row that `apply_batch` compares with the batch's own start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+
+import structlog
+from chain.blocks import Follower
+from chain.heads import heads
+
+from chain.endpoints import Endpoints
+from chain.types import Batch, Block, Cursor
+from core import metrics
+from core.clock import wall
+from core.context import Context
+from core.errors import ChainError, ForkBelowFinalized, Misconfigured
+from core.networks import Network
+from core.singleton import Held, hold
+from payments import network_state
+from payments.batch import apply_batch
+from payments.expiry import expire_due
+from payments.intake import deposit_owners, house_roles, parties
+from payments.tables import BlockRow, NetworkCursor
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1
+HALTED_SECONDS = 1
+
+
+class Following:
+    """Follows one network for ever; `run` returns only by an exception or cancellation."""
+
+    def __init__(self, context: Context, network: Network, endpoints: Endpoints) -> None:
+        self._context = context
+        self._network = network
+        self._endpoints = endpoints
+        self._follower = Follower(network, endpoints)
+        self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
+        self._good_at = wall()
+        self._log = log.bind(network=network.id)
+
+    async def run(self) -> None:
+        async with hold(self._context.database, f"chain:{self._network.id}") as lock:
+            self._log.info("following")
+            await self._start()
+            async for _ in heads(self._network, self._endpoints):
+                await self._wake(lock)
+
+    async def _wake(self, lock: Held) -> None:
+        """One look at the chain. What fails moves no cursor, and is told when it lasts."""
+        try:
+            await lock.check()
+            if await self._halted():
+                await asyncio.sleep(HALTED_SECONDS)
+                return
+            await self.catch_up()
+            self._good_at = wall()
+        except ForkBelowFinalized as error:
+            self._log.error("fork_below_finalized", number=error.number)
+            async with self._context.database.begin() as session:
+                await network_state.halt(session, self._context, self._network, error)
+        except ChainError as error:
+            metrics.CHAIN_FAILURES.labels(self._network.id, type(error).__name__).inc()
+            self._log.warning("chain_unreadable", error=str(error))
+            await self._judge_stall()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def catch_up(self) -> None:
+        """Applies batches until nothing is new, reading the next while one is being applied."""
+        cursor, finalized = await self._cursor()
+        batch = await self._read(cursor, finalized)
+        while batch is not None:
+            following: asyncio.Task[Batch | None] | None = None
+            if batch.blocks and batch.blocks[-1].number < batch.head:
+                last = batch.blocks[-1]
+                self._ahead = {block.number: block.hash for block in batch.blocks}
+                following = asyncio.create_task(
+                    self._read(Cursor(last.number, last.hash), finalized)
+                )
+            try:
+                applied = await self._apply(batch)
+                read = following is not None and applied
+                batch = await following if read and following is not None else None
+                if not read:
+                    cursor, finalized = await self._cursor()
+                    batch = await self._read(cursor, finalized)
+            finally:
+                if following is not None and not following.done():
+                    following.cancel()
+                self._ahead = {}
+        await self._idle()
+
+    async def _read(self, cursor: Cursor, finalized: int | None) -> Batch | None:
+        batch = await self._follower.next_batch(cursor, finalized=finalized, stored=self._stored)
+        if batch is None:
+            return None
+        async with self._context.database.statement() as connection:
+            ours = set(await deposit_owners(connection, parties(batch) | _miners(batch.blocks)))
+            ours |= set(await house_roles(connection, self._network.id))
+        return await self._follower.measure(batch, ours)
+
+    async def _apply(self, batch: Batch) -> bool:
+        """False when another worker has moved the cursor meanwhile: then the batch is dropped."""
+        started = time.perf_counter()
+        async with self._context.database.begin() as session:
+            applied = await apply_batch(session, self._context, self._network, batch)
+            if applied is not None:
+                await network_state.note_endpoints(
+                    session, self._network, self._endpoints.snapshot()
+                )
+        metrics.BATCH_SECONDS.labels(self._network.id).observe(time.perf_counter() - started)
+        if applied is None:
+            self._log.info("batch_dropped", start=batch.start.number)
+            return False
+        metrics.BLOCKS_APPLIED.labels(self._network.id).inc(len(batch.blocks))
+        if batch.fork is not None:
+            metrics.FORKS.labels(self._network.id).inc()
+            self._log.warning(
+                "fork", ancestor=batch.fork, was=batch.start.number, orphaned=applied.orphaned
+            )
+        if applied.deposits or applied.orphaned:
+            self._log.info(
+                "batch_applied",
+                number=applied.number,
+                blocks=len(batch.blocks),
+                deposits=applied.deposits,
+                orphaned=applied.orphaned,
+            )
+        return True
+
+    async def _idle(self) -> None:
+        """The cursor is the head: time goes on for expiry even where no block comes."""
+        async with self._context.database.begin() as session:
+            await network_state.still_followed(session, self._context, self._network)
+        async with self._context.database.begin() as session:
+            await expire_due(session, self._context)
+
+    async def _judge_stall(self) -> None:
+        silent = wall() - self._good_at
+        if silent > timedelta(seconds=self._network.stalled_after_seconds):
+            async with self._context.database.begin() as session:
+                await network_state.stall(session, self._context, self._network, silent)
+
+    async def _start(self) -> None:
+        """The stored cursor, checked against the chain's own beginning, or a new one at the head.
+
+        Raises Misconfigured when the node shows another chain than the one in the books.
+        """
+        genesis = await self._follower.genesis()
+        async with self._context.database.begin() as session:
+            stored = await session.get(NetworkCursor, self._network.id)
+            if stored is None:
+                block = await self._follower.start_block()
+                await network_state.begin(session, self._context, self._network, block, genesis)
+            elif stored.genesis != genesis:
+                raise Misconfigured(
+                    f"{self._network.id}: the node's block 0 is {genesis}, the books follow the"
+                    f" chain of {stored.genesis}: another chain under the same id is refused"
+                )
+
+    async def _halted(self) -> bool:
+        async with self._context.database.read() as session:
+            row = await session.get_one(NetworkCursor, self._network.id)
+            return row.halted is not None
+
+    async def _cursor(self) -> tuple[Cursor, int | None]:
+        async with self._context.database.read() as session:
+            row = await session.get_one(NetworkCursor, self._network.id)
+            return Cursor(row.number, row.hash), row.finalized
+
+    async def _stored(self, number: int) -> str | None:
+        if number in self._ahead:
+            return self._ahead[number]
+        async with self._context.database.read() as session:
+            row = await session.get(BlockRow, (self._network.id, number))
+            return row.hash if row else None
+
+
+def _miners(blocks: Iterable[Block]) -> set[str]:
+    return {block.miner for block in blocks}
+
+
+async def follow(context: Context, network: Network, endpoints: Endpoints) -> None:
+    """Follows `network` for ever (see Following)."""
+    await Following(context, network, endpoints).run()

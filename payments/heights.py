@@ -1,0 +1,33 @@
+"""How far every network is followed, for whoever shows or judges confirmations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.networks import Catalog
+from payments.tables import NetworkCursor
+from payments.tiers import Heights
+
+NEVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def of(cursor: NetworkCursor) -> Heights:
+    return Heights(cursor.number, cursor.safe, cursor.finalized, cursor.agreed)
+
+
+async def load(session: AsyncSession) -> dict[str, Heights]:
+    return {c.network: of(c) for c in await session.scalars(select(NetworkCursor))}
+
+
+async def followed(session: AsyncSession, catalog: Catalog) -> dict[str, datetime]:
+    """Until when each configured network is known; a network never followed is known to nothing.
+
+    A network that an old invoice offers and that is no longer configured cannot hold its expiry
+    up: nobody will ever follow it again.
+    """
+    query = select(NetworkCursor.network, NetworkCursor.followed_until)
+    known = {row.network: row.followed_until for row in await session.execute(query)}
+    return {network: known.get(network, NEVER) for network in catalog.networks}

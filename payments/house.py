@@ -1,0 +1,138 @@
+"""Movements at the house's own addresses: each is given exactly one meaning (MONEY 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chain.types import Batch
+from core import ids
+from core.networks import Network
+from ledger.accounts import Role, place
+from ledger.breaks import BreakKind, Difference
+from ledger.journal import Entry
+from payments import entries
+from payments.intake import Owner, claimed_by
+from payments.tables import HouseMovement
+
+
+def meanings(
+    network: Network, batch: Batch, owners: Mapping[str, Owner], roles: Mapping[str, str]
+) -> list[HouseMovement]:
+    """Sweeps of our deposit addresses, then every other inflow as unknown, in chain order.
+
+    A sweep of a salt that is none of ours brings a stranger's money: that is an unknown inflow.
+    """
+    tokens = network.by_address()
+    found: list[HouseMovement] = []
+    ours = [s for s in batch.sweeps if s.deposit_address in owners and s.token in tokens]
+    for sweep in ours:
+        role = Role(roles.get(sweep.treasury, Role.TREASURY))
+        found.append(
+            HouseMovement(
+                block_hash=sweep.block_hash,
+                block_number=sweep.block_number,
+                tx_hash=sweep.tx_hash,
+                position=f"log:{sweep.log_index}",
+                meaning="swept",
+                asset=tokens[sweep.token].asset.symbol,
+                amount=sweep.amount,
+                arrived=sweep.arrived,
+                source=sweep.deposit_address,
+                destination=sweep.treasury,
+                place=place(network.id, role),
+            )
+        )
+    for movement in batch.movements:
+        known, token = roles.get(movement.recipient), tokens.get(movement.token)
+        if known is None or token is None or movement.amount == 0:
+            continue
+        if any(claimed_by(sweep, movement) for sweep in ours):
+            continue
+        found.append(
+            HouseMovement(
+                block_hash=movement.block_hash,
+                block_number=movement.block_number,
+                tx_hash=movement.tx_hash,
+                position=movement.position,
+                meaning="unknown",
+                asset=token.asset.symbol,
+                amount=movement.amount,
+                arrived=movement.amount,
+                source=movement.sender,
+                destination=movement.recipient,
+                place=place(network.id, Role(known)),
+            )
+        )
+    for row in found:
+        row.id, row.network, row.status, row.generation = ids.new(), network.id, "live", 0
+    return found
+
+
+async def record(
+    session: AsyncSession, found: Sequence[HouseMovement], now: datetime
+) -> tuple[list[HouseMovement], list[Entry]]:
+    """Stores them, reviving those that a fork took and gave again; returns the live and entries."""
+    if not found:
+        return [], []
+    names = [(r.network, r.block_hash, r.tx_hash, r.position) for r in found]
+    columns = tuple_(
+        HouseMovement.network,
+        HouseMovement.block_hash,
+        HouseMovement.tx_hash,
+        HouseMovement.position,
+    )
+    rows = await session.scalars(select(HouseMovement).where(columns.in_(names)))
+    known = {(r.network, r.block_hash, r.tx_hash, r.position): r for r in rows}
+    live: list[HouseMovement] = []
+    for row, name in zip(found, names, strict=True):
+        standing = known.get(name)
+        if standing is None:
+            session.add(row)
+            live.append(row)
+        elif standing.status == "orphaned":
+            standing.status, standing.generation = "live", standing.generation + 1
+            live.append(standing)
+    return live, [entries.house(row, now) for row in live]
+
+
+async def take_back(
+    session: AsyncSession, network: str, above: int, now: datetime
+) -> tuple[list[HouseMovement], list[Entry]]:
+    """A fork removed everything above a block: those movements are reversed."""
+    rows = await session.scalars(
+        select(HouseMovement).where(
+            HouseMovement.network == network,
+            HouseMovement.block_number > above,
+            HouseMovement.status == "live",
+        )
+    )
+    gone = list(rows)
+    reversals = [entries.house(row, now, reverse=True) for row in gone]
+    for row in gone:
+        row.status = "orphaned"
+    return gone, reversals
+
+
+def unknown_inflow(row: HouseMovement) -> Difference:
+    """The Break for money whose origin nobody knows."""
+    return Difference(
+        key=f"unknown_inflow:{row.network}:{row.tx_hash}:{row.position}",
+        kind=BreakKind.ORPHAN,
+        place=row.place,
+        asset=row.asset,
+        expected=0,
+        actual=row.amount,
+        facts={
+            "network": row.network,
+            "block_number": row.block_number,
+            "block_hash": row.block_hash,
+            "tx_hash": row.tx_hash,
+            "position": row.position,
+            "from": row.source,
+            "to": row.destination,
+        },
+    )

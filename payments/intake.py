@@ -1,0 +1,191 @@
+"""From movements on chain to deposits and house movements: who is meant, and what it is worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prices.book import PriceBook
+
+from chain.types import Batch, Movement, Swept
+from core import ids
+from core.db import Raw
+from core.errors import PriceUnavailable
+from core.networks import Catalog, Network, Token
+from payments.cases import Case
+from payments.tables import Deposit
+from payments.values import floor, worth
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a deposit address is."""
+
+    merchant_id: UUID
+    invoice_id: UUID
+
+
+async def deposit_owners(connection: Raw, addresses: Iterable[str]) -> dict[str, Owner]:
+    """Which of these are deposit addresses of ours: a lookup, so a block costs the same at any
+    number of addresses (DESIGN 1, decision 9)."""
+    cursor = await connection.execute(
+        "select address, merchant_id, invoice_id from deposit_addresses"
+        " where address = any(%s) and invoice_id is not null",
+        (list(set(addresses)),),
+    )
+    return {row[0]: Owner(row[1], row[2]) for row in await cursor.fetchall()}
+
+
+async def house_roles(connection: Raw, network: str) -> dict[str, str]:
+    """Treasury and hot wallets of a network: address -> role. They are few."""
+    cursor = await connection.execute(
+        "select address, role from house_addresses where network = %s", (network,)
+    )
+    return dict(await cursor.fetchall())
+
+
+def parties(batch: Batch) -> set[str]:
+    """Every address whose owner must be known before the batch can be applied."""
+    found = {movement.recipient for movement in batch.movements}
+    return found | {sweep.deposit_address for sweep in batch.sweeps}
+
+
+@dataclass(frozen=True, slots=True)
+class Valuer:
+    """Prices of the moment a deposit is seen."""
+
+    catalog: Catalog
+    book: PriceBook
+    now: datetime
+
+    def house_value(self, token: Token, amount: int) -> int | None:
+        """In minor units of the house currency, rounded down; None without a fresh price."""
+        house = self.catalog.asset(self.catalog.house_currency)
+        if house is None:
+            return None
+        try:
+            rate = self.book.rate(token.asset.symbol, house.symbol, self.now)
+        except PriceUnavailable:
+            return None
+        return floor(worth(amount, token.asset.decimals, rate.price, house.decimals))
+
+    def when_seen(self, token: Token, currency: str) -> int | None:
+        """The asset's price in the invoice's currency, the last known one if none is fresh."""
+        try:
+            return self.book.rate(token.asset.symbol, currency, self.now).price
+        except PriceUnavailable:
+            return self.book.last_known(token.asset.symbol, currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What a batch brought to deposit addresses: new or come back, in chain order."""
+
+    arrived: list[tuple[Case, Deposit]]
+
+
+def take_in(
+    network: Network,
+    batch: Batch,
+    owners: Mapping[str, Owner],
+    cases: Mapping[UUID, Case],
+    valuer: Valuer,
+) -> Intake:
+    """Makes or revives one deposit per movement to an address of ours. At most one is live.
+
+    A row that the chain took back and gives again (A, B, A) is the same movement: it becomes
+    pending again and its generation grows, so that its entries have keys of their own.
+    """
+    tokens = network.by_address()
+    times = {block.hash: datetime.fromtimestamp(block.timestamp, UTC) for block in batch.blocks}
+    known = {
+        (d.block_hash, d.tx_hash, d.position): d
+        for case in cases.values()
+        for d in case.deposits
+        if d.network == network.id
+    }
+    arrived: list[tuple[Case, Deposit]] = []
+    for movement in batch.movements:
+        owner, token = owners.get(movement.recipient), tokens.get(movement.token)
+        if owner is None or token is None or movement.amount == 0:
+            continue
+        case = cases[owner.invoice_id]
+        deposit = known.get((movement.block_hash, movement.tx_hash, movement.position))
+        if deposit is None:
+            deposit = _new_deposit(network, movement, owner, token, times[movement.block_hash])
+            case.deposits.append(deposit)
+        elif deposit.status == "orphaned":
+            deposit.generation += 1
+        else:
+            continue
+        deposit.house_value = valuer.house_value(token, deposit.amount)
+        deposit.price_when_seen = valuer.when_seen(token, case.invoice.currency)
+        deposit.seen_at = valuer.now
+        arrived.append((case, deposit))
+    return Intake(arrived)
+
+
+def _new_deposit(
+    network: Network, movement: Movement, owner: Owner, token: Token, block_time: datetime
+) -> Deposit:
+    return Deposit(
+        id=ids.new(),
+        merchant_id=owner.merchant_id,
+        invoice_id=owner.invoice_id,
+        network=network.id,
+        block_hash=movement.block_hash,
+        block_number=movement.block_number,
+        block_time=block_time,
+        tx_hash=movement.tx_hash,
+        position=movement.position,
+        asset=token.asset.symbol,
+        token=movement.token,
+        amount=movement.amount,
+        sender=movement.sender,
+        address=movement.recipient,
+        status="pending",
+        generation=0,
+        account="",
+        required="",
+        held=False,
+    )
+
+
+def returned(
+    gone: Sequence[Deposit], arrived: Sequence[tuple[Case, Deposit]]
+) -> tuple[set[UUID], set[UUID]]:
+    """Deposits taken back and given again by the same batch: (ids gone, ids come back).
+
+    The same transaction with the same amount to the same address is the same payment for the
+    merchant, at whatever height or log index; only the ledger needs to know.
+    """
+
+    def name(d: Deposit) -> tuple[str, str, str, int]:
+        return d.tx_hash, d.address, d.token, d.amount
+
+    left = Counter(name(deposit) for deposit in gone)
+    back: set[UUID] = set()
+    for _, deposit in arrived:
+        if left[name(deposit)] > 0:
+            left[name(deposit)] -= 1
+            back.add(deposit.id)
+    seen_again = Counter(name(d) for _, d in arrived if d.id in back)
+    quiet: set[UUID] = set()
+    for deposit in gone:
+        if seen_again[name(deposit)] > 0:
+            seen_again[name(deposit)] -= 1
+            quiet.add(deposit.id)
+    return quiet, back
+
+
+def claimed_by(sweep: Swept, movement: Movement) -> bool:
+    """Whether a movement to the treasury is a sweep's own transfer: evidence, not an inflow."""
+    return (
+        movement.tx_hash == sweep.tx_hash
+        and movement.token == sweep.token
+        and movement.sender == sweep.deposit_address
+        and movement.recipient == sweep.treasury
+    )

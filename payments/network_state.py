@@ -1,0 +1,143 @@
+"""What is known of a network besides its blocks: begun, idle, stalled, halted; and who is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chain.types import Block
+from core.clock import show as show_time
+from core.context import Context
+from core.errors import ForkBelowFinalized, NotFound
+from core.networks import Network
+from ledger.breaks import BreakKind, Difference
+from payments import overdraft
+from payments.cases import Outcome
+from payments.tables import BlockRow, NetworkCursor
+from webhooks.events import NewEvent, emit
+
+
+async def begin(
+    session: AsyncSession, context: Context, network: Network, block: Block, genesis: str
+) -> None:
+    """Follows a network for the first time, from the block after this one."""
+    now = context.clock.now()
+    session.add(
+        NetworkCursor(
+            network=network.id,
+            number=block.number,
+            hash=block.hash,
+            version=0,
+            genesis=genesis,
+            head=block.number,
+            followed_until=now,
+            stalled=False,
+            endpoints=[],
+            updated_at=now,
+        )
+    )
+    session.add(
+        BlockRow(
+            network=network.id,
+            number=block.number,
+            hash=block.hash,
+            parent_hash=block.parent_hash,
+            timestamp=datetime.fromtimestamp(block.timestamp, UTC),
+            traces=network.traces.value,
+        )
+    )
+
+
+async def still_followed(session: AsyncSession, context: Context, network: Network) -> None:
+    """At this moment the cursor is the head.
+
+    A node that stands still shows the same head for ever, so where blocks come at an interval
+    the head must also be young; a chain that mines on demand (block_seconds 0) has no such age.
+    """
+    row = await session.get_one(NetworkCursor, network.id, with_for_update=True)
+    now = context.clock.now()
+    if network.block_seconds:
+        block = await session.get(BlockRow, (network.id, row.number))
+        oldest = now - timedelta(seconds=network.stalled_after_seconds)
+        if block is not None and block.timestamp < oldest:
+            await stall(session, context, network, now - block.timestamp)
+            return
+    row.followed_until = now
+    if row.stalled:
+        row.stalled = False
+        await _tell(session, context, row, "network.recovered", {})
+
+
+async def stall(
+    session: AsyncSession, context: Context, network: Network, silent: timedelta
+) -> None:
+    """Nothing new is known: said once. Expiry of what it offers waits (MONEY 3)."""
+    row = await session.get(NetworkCursor, network.id, with_for_update=True)
+    if row is not None and not row.stalled:
+        row.stalled = True
+        extra = {"silent_seconds": int(silent.total_seconds())}
+        await _tell(session, context, row, "network.stalled", extra)
+
+
+async def halt(
+    session: AsyncSession, context: Context, network: Network, error: ForkBelowFinalized
+) -> None:
+    """A finalized block changed: nothing is credited until a person accepts the fork (CHAIN 1)."""
+    row = await session.get_one(NetworkCursor, network.id, with_for_update=True)
+    if row.halted is not None:
+        return
+    row.halted = str(error)
+    difference = Difference(
+        key=f"fork_below_finalized:{network.id}",
+        kind=BreakKind.ORPHAN,
+        place=f"network:{network.id}",
+        facts={"network": network.id, "finalized": error.number, "cursor": row.number},
+    )
+    outcome = Outcome(context, {}, context.clock.now())
+    await overdraft.open_and_tell(session, difference, outcome)
+    await emit(session, outcome.events, outcome.now)
+
+
+async def accept_fork(session: AsyncSession, context: Context, network_id: str) -> None:
+    """A person's word that the new chain is the true one. Raises NotFound when none is halted."""
+    query = select(NetworkCursor).where(NetworkCursor.network == network_id).with_for_update()
+    row = (await session.scalars(query)).one_or_none()
+    if row is None or row.halted is None:
+        raise NotFound(f"{network_id} is not halted by a fork")
+    row.halted, row.finalized = None, None
+    outcome = Outcome(context, {}, context.clock.now())
+    key = f"fork_below_finalized:{network_id}"
+    await overdraft.close_and_tell(session, key, "a person accepted the fork", outcome)
+    await emit(session, outcome.events, outcome.now)
+
+
+async def note_endpoints(
+    session: AsyncSession, network: Network, endpoints: list[dict[str, Any]]
+) -> None:
+    """Scores as the API shows them."""
+    await session.execute(
+        update(NetworkCursor)
+        .where(NetworkCursor.network == network.id)
+        .values(endpoints=endpoints)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _tell(
+    session: AsyncSession,
+    context: Context,
+    row: NetworkCursor,
+    type_: str,
+    extra: dict[str, Any],
+) -> None:
+    data = {
+        "id": row.network,
+        "object": "network",
+        "height": row.number,
+        "followed_until": show_time(row.followed_until),
+        **extra,
+    }
+    await emit(session, [NewEvent(None, type_, row.network, data)], context.clock.now())

@@ -1,0 +1,98 @@
+"""The ways to pay an invoice, each with its rate locked and its amount rounded up (MONEY 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prices.book import PriceBook
+
+from core.errors import Invalid, PriceUnavailable
+from core.money import LARGEST, Asset
+from core.networks import Catalog, Network, Token
+from payments.values import owed
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the request and the merchant allow; None means everything configured."""
+
+    assets: Sequence[str] | None
+    networks: Sequence[str] | None
+    accepts: Sequence[Sequence[str]] | None  # [[network, asset], ...]
+
+
+def offered(catalog: Catalog, wanted: Wanted) -> list[tuple[Network, Token]]:
+    """The pairs an invoice may offer. Raises Invalid naming the field and what is allowed."""
+    allowed = list(_accepted(catalog, wanted))
+    symbols = sorted({token.asset.symbol for _, token in allowed})
+    networks = sorted({network.id for network, _ in allowed})
+    for name, given, known in (
+        ("assets", wanted.assets, symbols),
+        ("networks", wanted.networks, networks),
+    ):
+        for index, item in enumerate(given or ()):
+            if item not in known:
+                raise Invalid.of(f"{name}.{index}", f"{item!r} is none of {', '.join(known)}")
+    pairs = [
+        (network, token)
+        for network, token in allowed
+        if (wanted.assets is None or token.asset.symbol in wanted.assets)
+        and (wanted.networks is None or network.id in wanted.networks)
+    ]
+    if not pairs:
+        raise Invalid.of("assets", "none of these assets is on any of these networks")
+    return pairs
+
+
+def _accepted(catalog: Catalog, wanted: Wanted) -> Iterator[tuple[Network, Token]]:
+    for network, token in catalog.pairs():
+        pair = [network.id, token.asset.symbol]
+        if network.factory is None:
+            continue  # without our factory there is no address to pay to
+        if wanted.accepts is None or pair in [list(p) for p in wanted.accepts]:
+            yield network, token
+
+
+def lock_rates(
+    pairs: Sequence[tuple[Network, Token]],
+    amount: int,
+    currency: Asset,
+    book: PriceBook,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """The options as the invoice keeps them; amounts and rates as text, for they exceed JSON's.
+
+    An asset without an acceptable price is not offered. Raises PriceUnavailable when none has
+    one, Invalid when the amount is too large for an asset to express.
+    """
+    options: list[dict[str, Any]] = []
+    refusal: PriceUnavailable | None = None
+    for network, token in pairs:
+        asset = token.asset
+        try:
+            rate = book.rate(asset.symbol, currency.symbol, now)
+        except PriceUnavailable as error:
+            refusal = error
+            continue
+        units = owed(amount, currency, asset, rate.price)
+        if units > LARGEST:
+            raise Invalid.of("amount", f"too large to be paid in {asset.symbol}")
+        options.append(
+            {
+                "network": network.id,
+                "asset": asset.symbol,
+                "asset_id": token.asset_id,
+                "token": token.address,
+                "decimals": asset.decimals,
+                "quote_decimals": asset.quote_decimals,
+                "amount": str(units),
+                "rate": str(rate.price),
+                "price": rate.evidence,
+            }
+        )
+    if not options and refusal is not None:
+        raise refusal
+    return options

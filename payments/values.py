@@ -1,0 +1,32 @@
+"""What an amount is worth: exact rationals, rounded once, and the rounding is named."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from core.money import Asset
+
+SCALE: int = 10**18  # a price is quote per base, times SCALE
+
+
+def worth(units: int, decimals: int, price: int, currency_decimals: int) -> Fraction:
+    """Base units of an asset -> exact base units of the currency."""
+    return Fraction(units * price * 10**currency_decimals, SCALE * 10**decimals)
+
+
+def floor(value: Fraction) -> int:
+    """Rounded down: what a customer has paid is never shown as more than it was worth."""
+    return value.numerator // value.denominator
+
+
+def owed(amount: int, currency: Asset, asset: Asset, price: int) -> int:
+    """Base units of the currency -> base units of the asset, rounded up to its quote decimals."""
+    exact = Fraction(amount * SCALE * 10**asset.decimals, price * 10**currency.decimals)
+    return asset.round_up_for_customer(exact)
+
+
+def show_price(price: int) -> str:
+    """A price with at least 8 decimals, and as many more (up to 18) as it has."""
+    whole, fraction = divmod(price, SCALE)
+    digits = str(fraction).rjust(18, "0").rstrip("0").ljust(8, "0")
+    return f"{whole}.{digits}"

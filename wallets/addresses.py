@@ -1,0 +1,34 @@
+"""Deposit addresses: computed, not created (CHAIN 2). No private key exists for them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from uuid import UUID
+
+from eth_hash.auto import keccak
+
+
+@lru_cache(maxsize=65_536)
+def checksum(address: str) -> str:
+    """Lower-case 0x hex -> EIP-55."""
+    digest = keccak(address[2:].encode()).hex()
+    return "0x" + "".join(
+        character.upper() if nibble >= "8" else character
+        for character, nibble in zip(address[2:], digest, strict=False)
+    )
+
+
+def salt_of(address_id: UUID) -> bytes:
+    """The CREATE2 salt of a deposit address: its id in 32 bytes."""
+    return address_id.int.to_bytes(32, "big")
+
+
+def create2(factory: str, salt: bytes, init_code_hash: str) -> str:
+    """EIP-1014: keccak256(0xff ++ factory ++ salt ++ keccak256(init code))[12:], lower case."""
+    packed = b"\xff" + bytes.fromhex(factory[2:]) + salt + bytes.fromhex(init_code_hash[2:])
+    return "0x" + keccak(packed)[12:].hex()
+
+
+def deposit_address(factory: str, init_code_hash: str, address_id: UUID) -> str:
+    """Where the customer pays: depends on factory and id only, so it is the same everywhere."""
+    return create2(factory, salt_of(address_id), init_code_hash)

@@ -121,10 +121,12 @@ async def run_alone(
     step: Callable[[], Awaitable[int]],
     *,
     poll_seconds: float = 5.0,
+    gather_seconds: float = 0.05,
 ) -> None:
     """A singleton loop (DESIGN 1, decision 4): steps while there is work, then waits for `channel`.
 
-    `step` returns how much it did; 0 means that nothing is left for now.
+    `step` returns how much it did; 0 means that nothing is left for now. Between two steps it lets
+    work gather, so that a busy hour costs steps by time and not by row.
     """
     while True:
         try:
@@ -135,7 +137,9 @@ async def run_alone(
                 while True:
                     await held.check()
                     notified.drain()
-                    if not await step():
+                    if await step():
+                        await asyncio.sleep(gather_seconds)
+                    else:
                         await notified.next(poll_seconds)
         except (Lost, *DATABASE_AWAY) as error:
             log.warning("singleton_interrupted", loop=name, error=type(error).__name__)

@@ -1,0 +1,180 @@
+"""Reading the books: balances now and at a past moment, accounts, entries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from core import clock, ids
+from core.errors import NotFound
+from core.networks import Catalog
+from ledger.accounts import Debt, merchant
+from ledger.tables import AccountBalance, EntryChain, JournalEntry, PostingRow
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Base units, debit positive."""
+
+    account: str
+    asset: str
+    balance: int
+
+
+def amount(catalog: Catalog, asset: str, units: int) -> str:
+    """Base units -> decimal string. An asset that is configured no more is shown in base units."""
+    known = catalog.asset(asset)
+    return str(units) if known is None else known.format(units)
+
+
+def own_accounts(merchant_id: UUID) -> list[str]:
+    """All accounts that say what we owe this merchant."""
+    return [merchant(merchant_id, debt) for debt in Debt]
+
+
+async def balances(
+    session: AsyncSession, merchant_id: UUID | None, at: datetime | None
+) -> list[Balance]:
+    """What we owe a merchant, or all of them (None), now or as it stood at `at` (inclusive)."""
+    column: InstrumentedAttribute[str] = (
+        AccountBalance.account if at is None else PostingRow.account
+    )
+    whose = (
+        column.startswith("merchant:")
+        if merchant_id is None
+        else column.in_(own_accounts(merchant_id))
+    )
+    if at is None:
+        now = select(AccountBalance.account, AccountBalance.asset, AccountBalance.balance)
+        rows = (await session.execute(now.where(whose))).all()
+    else:
+        then = select(PostingRow.account, PostingRow.asset, func.sum(PostingRow.amount))
+        then = then.where(whose, PostingRow.posted_at <= at)
+        rows = (await session.execute(then.group_by(PostingRow.account, PostingRow.asset))).all()
+    return [Balance(account, asset, int(balance)) for account, asset, balance in rows]
+
+
+async def shown_balances(
+    session: AsyncSession, catalog: Catalog, merchant_id: UUID | None, at: datetime | None
+) -> list[dict[str, str]]:
+    """The API's balances: what we owe, so negated; one object per merchant and asset.
+
+    `merchant_id` None: all merchants.
+    """
+    found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for row in await balances(session, merchant_id, at):
+        _, owner, debt = row.account.split(":", 2)
+        found[owner, row.asset][debt] = -row.balance
+    return [
+        {
+            "merchant": owner,
+            "asset": asset,
+            **{debt.value: amount(catalog, asset, debts.get(debt.value, 0)) for debt in Debt},
+        }
+        for (owner, asset), debts in sorted(found.items())
+    ]
+
+
+async def accounts(
+    session: AsyncSession,
+    merchant_id: UUID | None,
+    *,
+    prefix: str,
+    limit: int,
+    cursor: tuple[str, str] | None,
+) -> tuple[list[Balance], bool]:
+    """Accounts under `prefix` by name, and whether there are more.
+
+    `merchant_id` None: an operator, all accounts; else those of what we owe that merchant.
+    """
+    key = (AccountBalance.account, AccountBalance.asset)
+    query = select(*key, AccountBalance.balance).where(
+        AccountBalance.account.startswith(prefix, autoescape=True)
+    )
+    if merchant_id is not None:
+        query = query.where(AccountBalance.account.in_(own_accounts(merchant_id)))
+    if cursor is not None:
+        query = query.where(tuple_(*key) > cursor)
+    rows = (await session.execute(query.order_by(*key).limit(limit + 1))).all()
+    return [Balance(a, s, int(b)) for a, s, b in rows[:limit]], len(rows) > limit
+
+
+async def entries(
+    session: AsyncSession,
+    catalog: Catalog,
+    merchant_id: UUID | None,
+    *,
+    account: str | None,
+    reference: str | None,
+    limit: int,
+    cursor: UUID | None,
+) -> tuple[list[dict[str, Any]], bool]:
+    """The API's JSON of entries with all their postings, newest first, and whether there are more.
+
+    `merchant_id` None: an operator, all entries; else that merchant's only.
+    """
+    query = select(JournalEntry)
+    if merchant_id is not None:
+        query = query.where(JournalEntry.merchant_id == merchant_id)
+    if reference is not None:
+        query = query.where(JournalEntry.reference == reference)
+    if account is not None:
+        touched = select(PostingRow.entry_id).where(PostingRow.account == account)
+        query = query.where(JournalEntry.id.in_(touched))
+    if cursor is not None:
+        query = query.where(JournalEntry.id < cursor)
+    query = query.order_by(JournalEntry.id.desc()).limit(limit + 1)
+    found = list(await session.scalars(query))
+    return await _shown(session, catalog, found[:limit]), len(found) > limit
+
+
+async def entry(
+    session: AsyncSession, catalog: Catalog, merchant_id: UUID | None, entry_id: UUID | None
+) -> dict[str, Any]:
+    """One entry as in `entries`. Raises NotFound, also for another merchant's."""
+    found = await session.get(JournalEntry, entry_id) if entry_id else None
+    if found is None or (merchant_id is not None and found.merchant_id != merchant_id):
+        raise NotFound("no such journal entry")
+    return (await _shown(session, catalog, [found]))[0]
+
+
+async def _shown(
+    session: AsyncSession, catalog: Catalog, found: Sequence[JournalEntry]
+) -> list[dict[str, Any]]:
+    wanted = [e.id for e in found]
+    postings: defaultdict[UUID, list[dict[str, str]]] = defaultdict(list)
+    lines = select(PostingRow).where(PostingRow.entry_id.in_(wanted)).order_by(PostingRow.n)
+    for line in await session.scalars(lines):
+        postings[line.entry_id].append(
+            {
+                "account": line.account,
+                "asset": line.asset,
+                "amount": amount(catalog, line.asset, line.amount),
+            }
+        )
+    chain = select(EntryChain).where(EntryChain.entry_id.in_(wanted))
+    links = {row.entry_id: row for row in await session.scalars(chain)}
+    return [
+        {
+            "id": ids.show("je", e.id),
+            "object": "journal_entry",
+            "kind": e.kind,
+            "key": e.key,
+            "reference": e.reference,
+            "posted_at": clock.show(e.posted_at),
+            "created_at": clock.show(e.posted_at),
+            "evidence": e.evidence,
+            "seq": links[e.id].seq if e.id in links else None,
+            "hash": links[e.id].hash.hex() if e.id in links else None,
+            "postings": postings[e.id],
+        }
+        for e in found
+    ]

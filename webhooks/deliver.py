@@ -1,0 +1,249 @@
+"""Delivering: signed POSTs, so that no endpoint ever waits behind another.
+
+Each endpoint has a lane: a few POSTs at once, a few more rows in hand, and only one at a time
+while it fails. Several deliverers may run; leases keep them apart. A crash between the POST and
+its record repeats the POST under the same webhook-id, which is what that id is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import aiohttp
+import structlog
+
+from core import ids
+from core.clock import wall
+from core.context import Context
+from core.db import raw
+from core.metrics import SEEN_TO_WEBHOOK_SECONDS, WEBHOOK_DELIVERIES, WEBHOOK_QUEUE_DEPTH
+from core.work import DATABASE_AWAY, Worker
+from webhooks import endpoints, queue, signing
+from webhooks.attempt import post
+from webhooks.guard import Lookup, SystemLookup, client
+from webhooks.queue import Due, Outcome
+from webhooks.schedule import Verdict, judge
+
+log = structlog.get_logger()
+
+LEASE_MARGIN_SECONDS = 5
+IN_HAND = 32  # rows of one endpoint that are claimed at once
+OBSERVE_SECONDS = 10
+
+
+class Lane:
+    """One endpoint's share of this process."""
+
+    def __init__(self, width: int) -> None:
+        self.gate = asyncio.Semaphore(width)
+        self.in_hand = 0
+        self.failing = False
+        self.full = False  # the last claim took all it was allowed: there may be more
+
+    @property
+    def room(self) -> int:
+        """How many rows to claim next; claims come in halves, not one by one."""
+        if self.failing:
+            return max(0, 1 - self.in_hand)
+        return IN_HAND - self.in_hand if self.in_hand <= IN_HAND // 2 else 0
+
+
+class Deliverer:
+    """`timeout` in seconds for a whole attempt, `parallel` rows in hand, `per_endpoint` POSTs."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        timeout: float = 15,
+        parallel: int = 1024,
+        per_endpoint: int = 4,
+        poll_seconds: float = 1.0,
+        lookup: Lookup | None = None,
+    ) -> None:
+        self._context = context
+        self._timeout = timeout
+        self._system = SystemLookup() if lookup is None else None
+        self._lookup = lookup or self._system
+        self._lanes: defaultdict[UUID, Lane] = defaultdict(lambda: Lane(per_endpoint))
+        self._in_hand: dict[UUID, Due] = {}
+        self._outcomes: list[Outcome] = []
+        self._some = asyncio.Event()
+        self._client: aiohttp.ClientSession | None = None
+        self._worker = Worker(
+            "deliveries", self._claim, self._deliver, parallel=parallel, poll_seconds=poll_seconds
+        )
+
+    async def run(self) -> None:
+        """Delivers until cancelled; what was sent is stored, what was not is given back."""
+        assert self._lookup is not None  # noqa: S101 - one of the two is set
+        async with (
+            client(
+                self._lookup, sandbox=self._context.sandbox, timeout=self._timeout
+            ) as self._client,
+            self._context.listener.subscribe("deliveries") as notified,
+        ):
+            helpers = [asyncio.create_task(self._store()), asyncio.create_task(self._observe())]
+            try:
+                await self._worker.run(notified, self._context.clock)
+            finally:
+                for task in helpers:
+                    task.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
+                await self._leave()
+
+    async def _claim(self, limit: int) -> Sequence[Due]:
+        rooms = {e: lane.room for e, lane in self._lanes.items() if lane.room < IN_HAND}
+        now = wall()
+        async with self._context.database.statement() as connection:
+            rows = await queue.claim(
+                connection,
+                limit=limit,
+                room=IN_HAND,
+                rooms=rooms,
+                now=self._context.clock.now(),
+                wall=now,
+                leased_until=now + timedelta(seconds=self._timeout + LEASE_MARGIN_SECONDS),
+            )
+        for row in rows:
+            self._in_hand[row.id] = row
+            self._lanes[row.endpoint_id].in_hand += 1
+        for endpoint_id in {row.endpoint_id for row in rows}:
+            lane = self._lanes[endpoint_id]
+            lane.full = lane.in_hand >= (1 if lane.failing else IN_HAND)
+        return rows
+
+    async def _deliver(self, due: Due) -> None:
+        lane = self._lanes[due.endpoint_id]
+        try:
+            async with lane.gate:
+                if not due.enabled:
+                    self._record(Outcome(due, None, Verdict("disabled")))
+                elif self._may_try(due, lane):
+                    await self._try(due, lane)
+                else:
+                    await self._give_back([due])
+        finally:
+            lane.in_hand -= 1
+            if lane.in_hand == 0 and not lane.failing:
+                self._lanes.pop(due.endpoint_id, None)
+            if lane.full and lane.room:
+                self._worker.wake()
+
+    def _may_try(self, due: Due, lane: Lane) -> bool:
+        """A lease must outlast its attempt, and an endpoint that began to fail gets one."""
+        in_time = wall() + timedelta(seconds=self._timeout) < due.leased_until
+        return in_time and not (lane.failing and lane.in_hand > 1)
+
+    async def _try(self, due: Due, lane: Lane) -> None:
+        assert self._client is not None  # noqa: S101 - set by run
+        message = ids.show("evt", due.event_id)
+        attempt = await post(
+            self._client,
+            due.url,
+            due.body,
+            signing.headers(message, due.body, self._secrets(due), wall()),
+            sandbox=self._context.sandbox,
+        )
+        number = due.attempts + 1
+        verdict = judge(
+            attempt.status_code,
+            attempt.retry_after,
+            number,
+            self._context.clock.now(),
+            secrets.randbelow(101),
+        )
+        lane.failing = verdict.status == "pending"
+        WEBHOOK_DELIVERIES.labels(verdict.status).inc()
+        if verdict.status == "delivered" and due.original and number == 1:
+            SEEN_TO_WEBHOOK_SECONDS.observe(_age_ms(due.event_id) / 1000)
+        self._record(Outcome(due, attempt, verdict))
+
+    def _secrets(self, due: Due) -> list[str]:
+        """The secret in force and, for a day after a rotation, the one before."""
+        box = self._context.secrets
+        if due.secret is None:
+            place = f"merchants.webhook_secret:{due.merchant_id}"
+            found = [box.open(due.merchant_secret, place)]
+        else:
+            found = [box.open(due.secret, f"webhook_endpoints.secret:{due.endpoint_id}")]
+        until = due.old_secret_until
+        if due.old_secret is not None and until and self._context.clock.now() < until:
+            place = f"webhook_endpoints.old_secret:{due.endpoint_id}"
+            found.append(box.open(due.old_secret, place))
+        return [secret.decode() for secret in found]
+
+    def _record(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._some.set()
+
+    async def _store(self) -> None:
+        """Stores outcomes as they come; while one statement runs, the next batch gathers."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            try:
+                await self._flush()
+            except DATABASE_AWAY as error:
+                log.warning("outcomes_not_stored", error=type(error).__name__)
+                await asyncio.sleep(1)
+                self._some.set()
+
+    async def _flush(self) -> None:
+        batch, self._outcomes = self._outcomes, []
+        if not batch:
+            return
+        try:
+            await self._write(batch)
+        except BaseException:
+            self._outcomes = batch + self._outcomes
+            raise
+        for outcome in batch:
+            self._in_hand.pop(outcome.due.id, None)
+
+    async def _write(self, batch: Sequence[Outcome]) -> None:
+        now = self._context.clock.now()
+        disabled = {o.due.endpoint_id: o.verdict.disable for o in batch if o.verdict.disable}
+        if not disabled:
+            async with self._context.database.statement() as connection:
+                await queue.store(connection, batch, now)
+            return
+        async with self._context.database.begin() as session:
+            await queue.store(await raw(session), batch, now)
+            for endpoint_id, reason in disabled.items():
+                await endpoints.disable(session, endpoint_id, reason, now)
+
+    async def _give_back(self, rows: Sequence[Due]) -> None:
+        for row in rows:
+            self._in_hand.pop(row.id, None)
+        async with self._context.database.statement() as connection:
+            await queue.release(connection, [(row.id, row.leased_until) for row in rows])
+
+    async def _leave(self) -> None:
+        """The last words: a database that is away only means that leases run out by themselves."""
+        try:
+            await self._flush()
+            await self._give_back(list(self._in_hand.values()))
+        except DATABASE_AWAY as error:
+            log.warning("leases_left", error=type(error).__name__)
+        if self._system is not None:
+            self._system.close()
+
+    async def _observe(self) -> None:
+        while True:
+            try:
+                async with self._context.database.statement() as connection:
+                    WEBHOOK_QUEUE_DEPTH.set(await queue.depth(connection))
+            except DATABASE_AWAY as error:
+                log.warning("queue_depth_unknown", error=type(error).__name__)
+            await asyncio.sleep(OBSERVE_SECONDS)
+
+
+def _age_ms(event_id: UUID) -> int:
+    """Milliseconds of wall time since a UUIDv7 was made."""
+    return int(wall().timestamp() * 1000) - (event_id.int >> 80)

@@ -2,10 +2,9 @@
 
 from alembic import context
 
-import webhooks.tables  # noqa: F401  (every table must be known to the comparison)
-from core.db import Base
+from migrations.models import METADATA
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+context.configure(connection=connection, target_metadata=METADATA, compare_type=True)
 with context.begin_transaction():
     context.run_migrations()

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
-from chain.blocks import Follower
-from chain.heads import heads
 
+from chain.blocks import Follower
 from chain.endpoints import Endpoints
+from chain.heads import heads
+from chain.origin import origin
 from chain.types import Batch, Block, Cursor
 from core import metrics
 from core.clock import wall
@@ -50,7 +51,7 @@ class Following:
     async def run(self) -> None:
         async with hold(self._context.database, f"chain:{self._network.id}") as lock:
             self._log.info("following")
-            await self._start()
+            await self.start()
             async for _ in heads(self._network, self._endpoints):
                 await self._wake(lock)
 
@@ -149,17 +150,16 @@ class Following:
             async with self._context.database.begin() as session:
                 await network_state.stall(session, self._context, self._network, silent)
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
         """The stored cursor, checked against the chain's own beginning, or a new one at the head.
 
         Raises Misconfigured when the node shows another chain than the one in the books.
         """
-        genesis = await self._follower.genesis()
+        head, genesis = await origin(self._endpoints)
         async with self._context.database.begin() as session:
             stored = await session.get(NetworkCursor, self._network.id)
             if stored is None:
-                block = await self._follower.start_block()
-                await network_state.begin(session, self._context, self._network, block, genesis)
+                await network_state.begin(session, self._context, self._network, head, genesis)
             elif stored.genesis != genesis:
                 raise Misconfigured(
                     f"{self._network.id}: the node's block 0 is {genesis}, the books follow the"

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from prices.book import PriceBook
-
 from chain.types import Batch, Movement, Swept
 from core import ids
 from core.db import Raw
@@ -18,6 +16,7 @@ from core.networks import Catalog, Network, Token
 from payments.cases import Case
 from payments.tables import Deposit
 from payments.values import floor, worth
+from prices.book import PriceBook
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chain.endpoints import Health
 from chain.types import Block
 from core.clock import show as show_time
 from core.context import Context
@@ -115,13 +117,24 @@ async def accept_fork(session: AsyncSession, context: Context, network_id: str) 
 
 
 async def note_endpoints(
-    session: AsyncSession, network: Network, endpoints: list[dict[str, Any]]
+    session: AsyncSession, network: Network, endpoints: Sequence[Health]
 ) -> None:
     """Scores as the API shows them."""
+    shown = [
+        {
+            "url_host": e.url_host,
+            "score": e.score,
+            "head": e.head,
+            "lag": e.lag,
+            "errors": e.errors,
+            "quarantined_until": show_time(e.quarantined_until) if e.quarantined_until else None,
+        }
+        for e in endpoints
+    ]
     await session.execute(
         update(NetworkCursor)
         .where(NetworkCursor.network == network.id)
-        .values(endpoints=endpoints)
+        .values(endpoints=shown)
         .execution_options(synchronize_session=False)
     )
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from prices.book import PriceBook
-
 from core.errors import Invalid, PriceUnavailable
 from core.money import LARGEST, Asset
 from core.networks import Catalog, Network, Token
 from payments.values import owed
+from prices.book import PriceBook
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,21 @@
+"""Every package's tables, so that one metadata knows them all."""
+
+import core.tables
+import ledger.tables
+import merchants.tables
+import payments.tables
+import prices.tables
+import wallets.tables
+import webhooks.tables
+from core.db import Base
+
+PACKAGES = (
+    core.tables,
+    ledger.tables,
+    merchants.tables,
+    payments.tables,
+    prices.tables,
+    wallets.tables,
+    webhooks.tables,
+)
+METADATA = Base.metadata

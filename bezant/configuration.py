@@ -1,0 +1,284 @@
+"""bezant.toml: what is structure (API 4), checked and turned into the catalog all parts share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from core.context import Limits
+from core.errors import InvalidAmount, Misconfigured
+from core.money import AMOUNT_PATTERN, FIAT, Asset, crypto
+from core.networks import NATIVE, Catalog, Feed, Network, Tier, Token, Traces
+from wallets.addresses import checksum
+
+# keccak256 of DepositProxy's init code (contracts/src/DepositProxy.sol); `bezant doctor` compares
+# it with the factory's own constant.
+DEPOSIT_INIT_CODE_HASH = "0x46a202d1c5b764be2d375829d63449c7c20d99feb0da418642c82c27142c4a9c"
+
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
+Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def _depth(value: int | str) -> int | str:
+    if value in ("safe", "finalized") or (isinstance(value, int) and value >= 1):
+        return value
+    raise ValueError("be a number of blocks from 1, 'safe' or 'finalized'")
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused, so that a typing error never passes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NativeSection(Section):
+    """The network's own coin."""
+
+    symbol: Symbol = "ETH"
+    decimals: Annotated[int, Field(ge=0, le=30)] = 18
+    quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
+    slip44: Count = 60
+
+
+class TokenSection(Section):
+    """An ERC-20."""
+
+    symbol: Symbol
+    address: Address
+    decimals: Annotated[int, Field(ge=0, le=30)]
+    quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
+    fee_on_transfer: bool = False
+
+
+class FeedSection(Section):
+    """A Chainlink feed, read through its proxy."""
+
+    pair: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}/[A-Z0-9]{2,12}$")]
+    address: Address
+    decimals: Annotated[int, Field(ge=0, le=18)] = 8
+    heartbeat_seconds: Positive
+    grace_seconds: Count | None = None
+    minimum: Amount
+    maximum: Amount
+    largest_jump_percent: Positive = 20
+    description: str | None = None
+
+
+class ConfirmationSection(Section):
+    """How deep a sum must lie; without `up_to` it holds for every sum."""
+
+    up_to: Amount | None = None
+    required: Annotated[int | str, AfterValidator(_depth)]
+
+
+class NetworkSection(Section):
+    """One chain. Times in seconds, amounts in major units of the house currency."""
+
+    name: str
+    rpc_urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://.+")]], Field(min_length=1)]
+    push_url: Annotated[str, Field(pattern=r"^(wss?://.+|/.+)")] | None = None
+    block_seconds: Count
+    poll_ms: Positive
+    traces: Literal["debug", "trace", "none"] = "debug"
+    factory: Address | None = None
+    multicall: Address = "0xcA11bde05977b3631167028862bE2a173976CA11"
+    sequencer_feed: Address | None = None
+    sequencer_grace_seconds: Count = 3600
+    second_endpoint_above: Amount | None = None
+    stalled_after_seconds: Positive = 120
+    native: NativeSection = NativeSection()
+    confirmations: list[ConfirmationSection] = []
+    tokens: list[TokenSection] = []
+    feeds: list[FeedSection] = []
+
+
+class LimitsSection(Section):
+    """Requests per second and burst."""
+
+    key_per_second: Positive = 100
+    key_burst: Positive = 200
+    public_per_second: Positive = 5
+    public_burst: Positive = 30
+
+
+class Configuration(Section):
+    """The whole file."""
+
+    house_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    sandbox: bool = False
+    monitoring_seconds: Positive = 86_400
+    limits: LimitsSection = LimitsSection()
+    networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
+
+    @property
+    def request_limits(self) -> Limits:
+        return Limits(**self.limits.model_dump())
+
+
+def parse(document: Mapping[str, Any]) -> tuple[Configuration, Catalog]:
+    """Raises Misconfigured: one sentence naming the key, the value and what is allowed."""
+    try:
+        configuration = Configuration.model_validate(document)
+    except ValidationError as error:
+        raise Misconfigured(_sentence(error)) from None
+    return configuration, catalog(configuration)
+
+
+def catalog(configuration: Configuration) -> Catalog:
+    """Raises Misconfigured."""
+    house = FIAT.get(configuration.house_currency)
+    if house is None:
+        raise Misconfigured(
+            f"house_currency is {configuration.house_currency!r}: an ISO 4217 code is allowed"
+        )
+    networks = {
+        id_: _network(id_, section, house) for id_, section in configuration.networks.items()
+    }
+    found = Catalog(networks, configuration.house_currency)
+    _check_symbols(found)
+    return found
+
+
+def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
+    place = f"networks.{id_}"
+    native = section.native
+    tokens = [
+        Token(
+            asset=crypto(native.symbol, native.decimals, native.quote_decimals),
+            address=NATIVE,
+            asset_id=f"{id_}/slip44:{native.slip44}",
+        )
+    ]
+    for token in section.tokens:
+        address = token.address.lower()
+        tokens.append(
+            Token(
+                asset=crypto(token.symbol, token.decimals, token.quote_decimals),
+                address=address,
+                fee_on_transfer=token.fee_on_transfer,
+                asset_id=f"{id_}/erc20:{checksum(address)}",
+            )
+        )
+    _once(f"{place}.tokens", "symbol", [t.asset.symbol for t in tokens])
+    _once(f"{place}.tokens", "address", [t.address for t in tokens])
+    _once(f"{place}.feeds", "pair", [f.pair for f in section.feeds])
+    above = section.second_endpoint_above
+    return Network(
+        id=id_,
+        chain_id=int(id_.removeprefix("eip155:")),
+        name=section.name,
+        rpc_urls=tuple(section.rpc_urls),
+        push_url=section.push_url,
+        block_seconds=section.block_seconds,
+        poll_ms=section.poll_ms,
+        traces=Traces(section.traces),
+        tokens=tuple(tokens),
+        feeds=tuple(_feed(f"{place}.feeds.{f.pair}", f) for f in section.feeds),
+        sequencer_feed=_lower(section.sequencer_feed),
+        sequencer_grace_seconds=section.sequencer_grace_seconds,
+        factory=_lower(section.factory),
+        deposit_init_code_hash=DEPOSIT_INIT_CODE_HASH,
+        multicall=section.multicall.lower(),
+        tiers=_tiers(place, section.confirmations, house),
+        second_endpoint_above=_units(f"{place}.second_endpoint_above", house, above),
+        stalled_after_seconds=section.stalled_after_seconds,
+    )
+
+
+def _feed(place: str, section: FeedSection) -> Feed:
+    base, quote = section.pair.split("/")
+    unit = Asset(section.pair, section.decimals, section.decimals)
+    minimum = _units(f"{place}.minimum", unit, section.minimum) or 0
+    maximum = _units(f"{place}.maximum", unit, section.maximum) or 0
+    if minimum >= maximum:
+        raise Misconfigured(
+            f"{place}.maximum is {section.maximum!r}: more than the minimum"
+            f" {section.minimum} is allowed"
+        )
+    grace = section.grace_seconds
+    return Feed(
+        base=base,
+        quote=quote,
+        address=section.address.lower(),
+        decimals=section.decimals,
+        heartbeat_seconds=section.heartbeat_seconds,
+        # a heartbeat's round may land late: a tenth of it, at least five minutes
+        grace_seconds=max(300, section.heartbeat_seconds // 10) if grace is None else grace,
+        minimum=minimum,
+        maximum=maximum,
+        largest_jump_percent=section.largest_jump_percent,
+        description=section.description or f"{base} / {quote}",
+    )
+
+
+def _tiers(place: str, sections: list[ConfirmationSection], house: Asset) -> tuple[Tier, ...]:
+    """Ascending by sum, the last without a limit: what is above every limit is `finalized`."""
+    tiers = [
+        Tier(up_to=_units(f"{place}.confirmations.up_to", house, s.up_to), required=s.required)
+        for s in sections
+    ]
+    limits = [tier.up_to for tier in tiers if tier.up_to is not None]
+    if limits != sorted(set(limits)) or any(tier.up_to is None for tier in tiers[:-1]):
+        raise Misconfigured(
+            f"{place}.confirmations.up_to is {[s.up_to for s in sections]}: growing sums are"
+            " allowed, the last one may be left out"
+        )
+    if not tiers or tiers[-1].up_to is not None:
+        tiers.append(Tier(up_to=None, required="finalized"))
+    return tuple(tiers)
+
+
+def _units(place: str, asset: Asset, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return asset.parse(text)
+    except InvalidAmount as error:
+        raise Misconfigured(f"{place} is {text!r}: {error.detail}") from None
+
+
+def _once(place: str, key: str, values: list[str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise Misconfigured(f"{place}: {key} is {value!r} twice, each is allowed once")
+
+
+def _check_symbols(found: Catalog) -> None:
+    """One symbol has one meaning on every network; a fiat code is never a token."""
+    meaning: dict[str, tuple[str, Asset]] = {}
+    for network, token in found.pairs():
+        asset = token.asset
+        first, known = meaning.setdefault(asset.symbol, (network.id, asset))
+        if known != asset:
+            raise Misconfigured(
+                f"networks.{network.id}: {asset.symbol} has {asset.decimals} decimals (quoted with"
+                f" {asset.quote_decimals}), the same as on {first} is allowed: {known.decimals}"
+                f" and {known.quote_decimals}"
+            )
+        if asset.symbol in FIAT:
+            raise Misconfigured(
+                f"networks.{network.id}: symbol is {asset.symbol!r}, a fiat currency's code: any"
+                " other symbol is allowed"
+            )
+
+
+def _lower(address: str | None) -> str | None:
+    return address.lower() if address else None
+
+
+def _sentence(error: ValidationError) -> str:
+    """pydantic's first complaint as one sentence."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["type"] == "missing":
+        return f"{key} is missing: it must be given"
+    if first["type"] == "extra_forbidden":
+        return f"{key} is {first['input']!r}: no such key is known"
+    message = re.sub(r"^(Input should|String should|Value error,) ", "", first["msg"])
+    return f"{key} is {first['input']!r}: it should {message}"

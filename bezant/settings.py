@@ -1,0 +1,122 @@
+"""Settings: bezant.toml for what is structure, the environment for what is secret or of the place.
+
+Read here only, and handed down. A wrong value is one sentence naming the key, the value and what
+is allowed (a secret's value is never shown).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bezant.configuration import Configuration, parse
+from core.errors import Misconfigured
+from core.networks import Catalog
+from core.secrets import SecretBox
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`database_url` None: the embedded PostgreSQL under `data_dir`."""
+
+    file: Path
+    configuration: Configuration
+    catalog: Catalog
+    database_url: str | None
+    data_dir: Path
+    public_url: str
+    secret_key: str | None = field(repr=False)
+
+    def secrets(self) -> SecretBox:
+        """Raises Misconfigured when there is no key."""
+        if self.secret_key is None:
+            raise Misconfigured(
+                "BEZANT_SECRET_KEY is not set: 32 random bytes in base64 are allowed"
+                " (openssl rand -base64 32), or BEZANT_SECRET_KEY_FILE with a file's name"
+            )
+        return SecretBox.of(self.secret_key)
+
+
+def default_data_dir() -> Path:
+    """In a checkout its own `.bezant`, so that the command works from any folder."""
+    return (ROOT if (ROOT / "pyproject.toml").is_file() else Path.home()) / ".bezant"
+
+
+def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Reads `file`, else BEZANT_CONFIG, else ./bezant.toml. Raises Misconfigured."""
+    path = file or Path(environment.get("BEZANT_CONFIG") or "bezant.toml")
+    configuration, catalog = _read(path)
+    secret_key = _secret(environment, "BEZANT_SECRET_KEY")
+    if secret_key is not None:
+        SecretBox.of(secret_key)
+    return Settings(
+        file=path,
+        configuration=configuration,
+        catalog=catalog,
+        database_url=_database_url(environment),
+        data_dir=data_dir(environment),
+        public_url=_public_url(environment),
+        secret_key=secret_key,
+    )
+
+
+def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    return Path(environment.get("BEZANT_DATA_DIR") or default_data_dir()).expanduser().absolute()
+
+
+def _read(path: Path) -> tuple[Configuration, Catalog]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise Misconfigured(
+            f"--config is {str(path)!r}, which cannot be read ({error.strerror}): the path of a"
+            " bezant.toml is allowed (start from bezant.example.toml)"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: {error}; TOML is allowed") from None
+    try:
+        return parse(document)
+    except Misconfigured as error:
+        raise Misconfigured(f"{path}: {error}") from None
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str | None:
+    """`NAME`, or the contents of the file that `NAME_FILE` names."""
+    value, file = environment.get(name), environment.get(f"{name}_FILE")
+    if value and file:
+        raise Misconfigured(f"{name} and {name}_FILE are both set: one of them is allowed")
+    if not file:
+        return value or None
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise Misconfigured(
+            f"{name}_FILE is {file!r}, which cannot be read: a text file is allowed"
+        ) from None
+
+
+def _database_url(environment: Mapping[str, str]) -> str | None:
+    url = environment.get("BEZANT_DATABASE_URL")
+    if url and not re.match(r"postgres(ql)?(\+psycopg)?://", url):
+        scheme = url.partition("://")[0] if "://" in url else "no scheme"
+        raise Misconfigured(
+            f"BEZANT_DATABASE_URL begins with {scheme!r}: postgresql://user:password@host/database"
+            " is allowed"
+        )
+    return url or None
+
+
+def _public_url(environment: Mapping[str, str]) -> str:
+    url = environment.get("BEZANT_PUBLIC_URL") or DEFAULT_PUBLIC_URL
+    if not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", url):
+        raise Misconfigured(
+            f"BEZANT_PUBLIC_URL is {url!r}: http:// or https:// with a host is allowed"
+        )
+    return url.rstrip("/")

@@ -1,0 +1,197 @@
+"""The stored prices, and what one thing costs in another (MONEY 4). Asks nobody outside.
+
+A pair is answered by its own row, by the inverse of the opposite row, or crossed through USD. A
+row that is refused is never worked around: what its sources do not vouch for has no price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from core.clock import show
+from core.db import Raw
+from core.errors import PriceUnavailable
+from prices.rates import SCALE, age_seconds, half_even
+
+HUB = "USD"  # Chainlink quotes nearly everything in it
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+_LOAD = """
+select base, quote, price, updated_at, valid_until, refused, sources
+  from prices order by base, quote
+"""
+# What a source tells outside; the rest of a stored source is the oracle's own memory.
+_TOLD = tuple("source network feed round_id price updated_at observed_at block_hash".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A price with its evidence.
+
+    `price` is quote per base * 10**18, rounded half to even (once, also when crossed).
+    `updated_at` and `evidence["age_seconds"]` are the oldest leg's, `valid_until` is the earliest
+    leg's. `evidence` is an option's `price` (API 2); `via` names both legs of a crossed rate.
+    """
+
+    price: int
+    updated_at: datetime
+    valid_until: datetime
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrice:
+    """A row of `prices`. With a price and not `refused` its first source is the one that counts."""
+
+    base: str
+    quote: str
+    price: int | None
+    updated_at: datetime | None
+    valid_until: datetime | None
+    refused: str | None
+    sources: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def pair(self) -> str:
+        return f"{self.base}/{self.quote}"
+
+    def refusal(self, now: datetime) -> str | None:
+        """Why it has no price now (a word of prices.judge.Reason), or None."""
+        if self.refused is not None:
+            return self.refused
+        if self.price is None or self.valid_until is None:
+            return "unreachable"
+        return "stale" if self.valid_until <= now else None
+
+    def told(self, now: datetime) -> list[dict[str, Any]]:
+        """Its sources as the API shows them, each with the reason where it is refused."""
+        stale = self.refusal(now) == "stale"
+        shown = []
+        for source in self.sources:
+            one = {"pair": self.pair} | {key: source.get(key) for key in _TOLD}
+            reason = source.get("refused") or ("stale" if stale else None)
+            shown.append(one | ({"refused": reason} if reason else {}))
+        return shown
+
+    def evidence(self, now: datetime) -> dict[str, Any]:
+        chosen = self.sources[0] if self.sources else {}
+        updated_at = self.updated_at or now
+        others = [str(s["source"]) for s in self.sources[1:] if not s.get("refused")]
+        return {
+            "source": chosen.get("source"),
+            "pair": self.pair,
+            "network": chosen.get("network"),
+            "feed": chosen.get("feed"),
+            "round_id": chosen.get("round_id"),
+            "block_hash": chosen.get("block_hash"),
+            "updated_at": show(updated_at),
+            "age_seconds": age_seconds(updated_at, now),
+            "second_source": others[0] if others else "none configured",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """A row and the way it is read."""
+
+    row: StoredPrice
+    inverse: bool
+
+    def ratio(self, price: int) -> tuple[int, int]:
+        return (SCALE, price) if self.inverse else (price, SCALE)
+
+
+class PriceBook:
+    """All stored prices at one moment."""
+
+    def __init__(self, rows: Iterable[StoredPrice]) -> None:
+        self._rows = {(row.base, row.quote): row for row in rows}
+
+    @property
+    def rows(self) -> list[StoredPrice]:
+        return list(self._rows.values())
+
+    def rate(self, base: str, quote: str, now: datetime) -> Rate:
+        """What one `base` costs in `quote`; 1 for a thing in itself.
+
+        Raises PriceUnavailable, whose `extra["sources"]` are all sources asked and why each was
+        refused, when one leg is refused, stale or unknown.
+        """
+        if base == quote:
+            evidence = {"source": "identity", "feed": None, "round_id": None}
+            times = {"updated_at": show(now), "age_seconds": 0}
+            return Rate(SCALE, now, FOREVER, {**evidence, **times})
+        legs = self._legs(base, quote)
+        if not legs:
+            raise PriceUnavailable(
+                f"there is no price feed from {base} to {quote}", extra={"sources": []}
+            )
+        refused = [(leg.row, why) for leg in legs if (why := leg.row.refusal(now)) is not None]
+        if refused:
+            told = ", ".join(f"{row.pair} is refused ({why})" for row, why in refused)
+            raise PriceUnavailable(
+                f"no price from {base} to {quote} passes its checks: {told}",
+                extra={"sources": [one for leg in legs for one in leg.row.told(now)]},
+            )
+        price = _combine(legs)
+        if not price:
+            raise PriceUnavailable(
+                f"one {base} is worth less than 10**-18 {quote}", extra={"sources": []}
+            )
+        return _rate(price, legs, now)
+
+    def last_known(self, base: str, quote: str) -> int | None:
+        """The last price that was ever accepted, however old; None when there never was one."""
+        if base == quote:
+            return SCALE
+        return _combine(self._legs(base, quote)) or None
+
+    def sources(self, base: str, quote: str, now: datetime) -> list[dict[str, Any]]:
+        """The sources behind a pair, leg by leg, as the API shows them."""
+        return [one for leg in self._legs(base, quote) for one in leg.row.told(now)]
+
+    def _legs(self, base: str, quote: str) -> list[_Leg]:
+        if leg := self._leg(base, quote):
+            return [leg]
+        first, second = self._leg(base, HUB), self._leg(HUB, quote)
+        return [first, second] if first and second else []
+
+    def _leg(self, base: str, quote: str) -> _Leg | None:
+        if row := self._rows.get((base, quote)):
+            return _Leg(row, inverse=False)
+        if row := self._rows.get((quote, base)):
+            return _Leg(row, inverse=True)
+        return None
+
+
+def _combine(legs: list[_Leg]) -> int:
+    """The legs' product, rounded once, half to even; 0 when a leg has no price."""
+    numerator, denominator = SCALE, 1
+    for leg in legs:
+        if not leg.row.price:
+            return 0
+        above, below = leg.ratio(leg.row.price)
+        numerator, denominator = numerator * above, denominator * below
+    return half_even(numerator, denominator) if legs else 0
+
+
+def _rate(price: int, legs: list[_Leg], now: datetime) -> Rate:
+    oldest = min(legs, key=lambda leg: leg.row.updated_at or now)
+    evidence = oldest.row.evidence(now)
+    if len(legs) > 1:
+        evidence["via"] = [leg.row.evidence(now) for leg in legs]
+    return Rate(
+        price,
+        oldest.row.updated_at or now,
+        min(leg.row.valid_until or now for leg in legs),
+        evidence,
+    )
+
+
+async def load(connection: Raw) -> PriceBook:
+    """The book as it is stored now: one SELECT."""
+    cursor = await connection.execute(_LOAD)
+    return PriceBook([StoredPrice(*row) for row in await cursor.fetchall()])

@@ -58,10 +58,11 @@ async def page(
         (Deposit.invoice_id == invoice, invoice),
         (Deposit.status == status, status),
         (Deposit.network == network, network),
-        (Deposit.id < cursor, cursor),
     ):
         if wanted is not None:
             query = query.where(condition)
+    if cursor is not None:
+        query = query.where(Deposit.id < cursor)
     waiting = Deposit.inbox_reason.is_not(None) & Deposit.resolution.is_(None)
     if matched is not None:
         query = query.where(~waiting if matched else waiting)

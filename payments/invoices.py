@@ -71,10 +71,12 @@ async def page(
         (Invoice.merchant_id == merchant_id, merchant_id),
         (Invoice.status == status, status),
         (Invoice.reference == reference, reference),
-        (Invoice.created_at > created_after, created_after),
-        (Invoice.id < cursor, cursor),
     ):
         if wanted is not None:
             query = query.where(condition)
+    if created_after is not None:
+        query = query.where(Invoice.created_at > created_after)
+    if cursor is not None:
+        query = query.where(Invoice.id < cursor)
     rows = (await session.scalars(query)).all()
     return await render(session, context, rows[:limit]), len(rows) > limit

@@ -42,7 +42,11 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A `Swept(salt, token, amount)` event of our factory. `token` is NATIVE for ETH."""
+    """A `Swept(salt, token, amount)` event of our factory. `token` is NATIVE for ETH.
+
+    `amount` left the deposit address; `arrived` reached the treasury (less, by the `Received`
+    event that follows, for a token with a transfer fee).
+    """
 
     block_number: int
     block_hash: str
@@ -53,6 +57,7 @@ class Swept:
     treasury: str
     token: str
     amount: int
+    arrived: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,9 @@ class Batch:
     it is taken back, then `blocks` (which begin at fork + 1, up to the new head) are applied.
     Without a fork `blocks` begin at start.number + 1. Blocks are parent-linked and ascending.
     `safe` and `finalized` are numbers of blocks on the same chain, None where the node has none.
-    `agreed` names, for each block, the endpoints that hold the same hash at that height.
+    `agreed` names, for blocks near the head, the endpoints (host and port, the source among
+    them) that hold the same hash at that height. It also holds blocks of earlier batches that
+    another endpoint has agreed to since: add to what is stored, never replace.
     """
 
     network: str

@@ -14,7 +14,9 @@ BezantError
 |  `- PriceUnavailable
 |- Misconfigured          a setting is wrong: one sentence with key, value and what is allowed
 |- ChainError             a node's answer cannot be used
-|  |- EndpointFailed      transport, timeout, 5xx, rate limit
+|  |- EndpointFailed      transport, 5xx, rate limit
+|  |  |- TimedOut          no answer in time
+|  |  `- BlockUnknown      the node has no such block, or no longer its state
 |  |- RangeTooLarge       -32005, -32602: ask for less
 |  |- Inconsistent        answers that contradict each other or their own header
 |  `- ForkBelowFinalized  a finalized block changed: a person must decide
@@ -153,6 +155,14 @@ class ChainError(BezantError):
 
 class EndpointFailed(ChainError):
     """Transport error, timeout, server error or rate limit: nothing is known."""
+
+
+class TimedOut(EndpointFailed):
+    """No answer in time: whether less would have been answered is not known."""
+
+
+class BlockUnknown(EndpointFailed):
+    """The node does not have this block (yet, or after a fork), or dropped its state."""
 
 
 class RangeTooLarge(ChainError):

@@ -1,0 +1,217 @@
+"""Reads a run of blocks, and all that moved in them, from one endpoint.
+
+Every answer is held against the headers: a log, trace or receipt of another block, a trace too
+few, or no logs where the bloom says there may be some, is never taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import structlog
+
+from chain import decode
+from chain.decode import number
+from chain.endpoints import Endpoint, Endpoints
+from chain.logs import by_block, by_range
+from chain.ranges import Range, spread, together
+from chain.rpc import Rpc
+from chain.sweeps import sweeps_of
+from chain.types import Movement, Swept
+from chain.watch import Watch
+from chain.wire import (
+    BLOCK_BY_NUMBER,
+    BLOCK_RECEIPTS,
+    FULL_BLOCK,
+    RECEIPT,
+    TRACE_BLOCK,
+    TRACE_BY_HASH,
+    Header,
+    Log,
+    Method,
+    Receipt,
+)
+from core.errors import (
+    BlockUnknown,
+    EndpointFailed,
+    Inconsistent,
+    RangeTooLarge,
+)
+from core.networks import Traces
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+log = structlog.get_logger(__name__)
+
+
+def linked(headers: Sequence[Header], parent_hash: str | None = None) -> None:
+    """Raises Inconsistent unless each header names the one before as its parent."""
+    for before, header in pairwise(headers):
+        if header.parentHash != before.hash:
+            raise Inconsistent(f"{header.hash} does not follow {before.hash}")
+    if parent_hash is not None and headers and headers[0].parentHash != parent_hash:
+        raise Inconsistent(f"{headers[0].hash} does not follow {parent_hash}")
+
+
+class Reader:
+    """`endpoint` answers all; `endpoints` are asked only where its logs need a second proof."""
+
+    def __init__(self, watch: Watch, endpoint: Endpoint, endpoints: Endpoints) -> None:
+        self.watch = watch
+        self.endpoint = endpoint
+        self.endpoints = endpoints
+
+    @property
+    def rpc(self) -> Rpc:
+        return self.endpoint.rpc
+
+    @property
+    def name(self) -> str:
+        return f"{self.watch.network} {self.endpoint.name}"
+
+    def of(self, endpoint: Endpoint) -> Reader:
+        """The same, asking another endpoint."""
+        return Reader(self.watch, endpoint, self.endpoints)
+
+    async def head(self) -> Header:
+        header = await self.endpoint.rpc.call(BLOCK_BY_NUMBER, "latest", False)
+        if header is None:
+            raise EndpointFailed(f"{self.name}: no head")
+        self.endpoints.saw_head(self.endpoint, number(header.number))
+        return header
+
+    async def tags(self) -> tuple[Header | None, Header | None]:
+        """The `safe` and `finalized` blocks; None where the node has no such thing."""
+        rpc = self.endpoint.rpc
+        replies = await rpc.replies(BLOCK_BY_NUMBER, [("safe", False), ("finalized", False)])
+        safe, finalized = (
+            None if reply.error is not None else rpc.unwrap(BLOCK_BY_NUMBER, reply)
+            for reply in replies
+        )
+        return safe, finalized
+
+    async def headers(self, first: int, last: int) -> list[Header]:
+        """The headers first..last, linked. Raises BlockUnknown when one is missing."""
+
+        def check(i: int, header: Header | None) -> Header:
+            if header is None:
+                raise BlockUnknown(f"{self.name}: no {first + i}")
+            if number(header.number) != first + i:
+                raise Inconsistent(f"block {header.number} where {first + i} was asked")
+            return header
+
+        calls = [(hex(n), False) for n in range(first, last + 1)]
+        headers = await self.each(BLOCK_BY_NUMBER, calls, self.endpoint.headers, check)
+        linked(headers)
+        return headers
+
+    async def contents(
+        self, headers: Sequence[Header], *, by_hash: bool
+    ) -> tuple[list[Movement], list[Swept]]:
+        """All movements and sweeps of these linked blocks, in chain order.
+
+        by_hash: logs are asked block by block (the tail), else by ranges (catch-up). A block
+        without transactions needs no further call.
+        """
+        busy = [h for h in headers if h.transactions]
+        natives: list[list[Movement]] = []
+        logs: dict[str, list[Log]] = {}
+
+        async def read_natives() -> None:
+            natives.extend(await self._natives(busy))
+
+        async def read_logs() -> None:
+            logs.update(await (by_block(self, busy) if by_hash else by_range(self, busy)))
+
+        await together(read_natives(), read_logs())
+        movements: list[Movement] = []
+        sweeps: list[Swept] = []
+        native = dict(zip((h.hash for h in busy), natives, strict=True))
+        for header in headers:
+            here = native.get(header.hash, [])
+            if tokens := decode.transfers(header, logs.get(header.hash, ()), self.watch):
+                here = decode.in_order(header, here + tokens)
+            movements += here
+            movements += decode.withdrawals(header)
+            if header.hash in logs:
+                sweeps += await sweeps_of(header, logs[header.hash], self.watch, self.endpoint.rpc)
+        return movements, sweeps
+
+    async def receipts(self, header: Header) -> list[Receipt]:
+        """All receipts of a block, by hash; one by one where the node has no eth_getBlockReceipts.
+
+        Raises Inconsistent unless they are this block's.
+        """
+        rpc = self.endpoint.rpc
+        try:
+            answer = await rpc.call(BLOCK_RECEIPTS, header.hash)
+        except BlockUnknown:
+            raise
+        except (EndpointFailed, RangeTooLarge):
+            # Method unknown or answer too large. If the endpoint is down this fails as well.
+            calls = [(tx_hash,) for tx_hash in header.transactions]
+            answer = [
+                r
+                for r in await self.each(RECEIPT, calls, self.endpoint.traces, lambda _, r: r)
+                if r is not None
+            ]
+        if answer is None:
+            raise BlockUnknown(f"{self.name}: no {header.hash}")
+        decode.check_receipts(header, answer)
+        return answer
+
+    async def _natives(self, busy: Sequence[Header]) -> list[list[Movement]]:
+        if self.watch.traces is Traces.DEBUG:
+            options = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": False}}
+            return await self.each(
+                TRACE_BY_HASH,
+                [(h.hash, options) for h in busy],
+                self.endpoint.traces,
+                lambda i, answer: decode.traces(busy[i], self._known(busy[i], answer)),
+            )
+        if self.watch.traces is Traces.TRACE:
+            return await self.each(
+                TRACE_BLOCK,
+                [(h.number,) for h in busy],
+                self.endpoint.traces,
+                lambda i, answer: decode.trace_items(busy[i], self._known(busy[i], answer)),
+            )
+        found = []
+        blocks = await self.each(
+            FULL_BLOCK,
+            [(h.hash, True) for h in busy],
+            self.endpoint.traces,
+            lambda i, answer: self._known(busy[i], answer),
+        )
+        for header, full in zip(busy, blocks, strict=True):
+            pays = any(number(t.value) for t in full.transactions)
+            receipts = await self.receipts(header) if pays else []
+            found.append(decode.transactions(header, full, receipts) if pays else [])
+        return found
+
+    def _known(self, header: Header, answer: T | None) -> T:
+        if answer is None:
+            raise BlockUnknown(f"{self.name}: no {header.hash}")
+        return answer
+
+    async def each(
+        self,
+        method: Method[T],
+        calls: Sequence[Sequence[Any]],
+        sizing: Range,
+        use: Callable[[int, T], R],
+    ) -> list[R]:
+        """`use(i, answer)` of every call, in order. An answer is let go once it is used: the
+        traces of many blocks are large. Raises RangeTooLarge when one call alone is refused."""
+        results: dict[int, R] = {}
+
+        async def fetch(a: int, b: int) -> None:
+            answers = await self.endpoint.rpc.many(method, calls[a : b + 1])
+            for i, answer in enumerate(answers, start=a):
+                results[i] = use(i, answer)
+
+        await spread(0, len(calls) - 1, sizing, fetch)
+        return [results[i] for i in range(len(calls))]

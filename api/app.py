@@ -13,7 +13,21 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import docs, errors, idempotency, openapi
+from api import (
+    deposits,
+    docs,
+    errors,
+    events,
+    health,
+    idempotency,
+    invoices,
+    keys,
+    ledger,
+    merchants,
+    networks,
+    openapi,
+    webhook_endpoints,
+)
 from api.edge import Edge
 from core.context import Context
 from core.limiter import Limiter
@@ -23,7 +37,18 @@ log = structlog.get_logger()
 
 PURGE_SECONDS = 3600
 
-ROUTERS: tuple[APIRouter, ...] = (docs.router,)
+ROUTERS: tuple[APIRouter, ...] = (
+    invoices.router,
+    deposits.router,
+    ledger.router,
+    webhook_endpoints.router,
+    events.router,
+    merchants.router,
+    keys.router,
+    networks.router,
+    health.router,
+    docs.router,
+)
 
 
 def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> FastAPI:

@@ -23,7 +23,6 @@ from core.db import Raw, raw
 from core.errors import Conflict, Invalid
 from core.idempotency import Answer, Once
 from core.secrets import SecretBox
-from core.singleton import lock_number
 from merchants.keys import Principal
 
 HOUSE = UUID(int=0)  # the scope of operators
@@ -96,8 +95,7 @@ async def earlier(connection: Raw, once: Once, box: SecretBox | None = None) -> 
 
     The look-up is a statement of its own: it must see what the lock's last holder committed.
     """
-    lock = lock_number(f"idempotency:{once.scope.hex}:{once.route}:{once.key}")
-    cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (lock,))
+    cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (once.lock,))
     row = await cursor.fetchone()
     if row is None or not row[0]:
         raise Conflict(

@@ -91,7 +91,7 @@ class Deposit(Shown):
     network: str
     amount: str
     value: str | None = Field(description="In the invoice's currency, at the locked rate.")
-    sender: str = Field(alias="from")
+    sender: str | None = Field(alias="from")
     to: str
     tx_hash: str | None
     position: str
@@ -206,5 +206,10 @@ class Network(Shown):
 
 
 class TimelineEntry(Shown):
-    type: str
+    """One line of an invoice's story: an event, a journal entry or a webhook attempt."""
+
     at: Time
+    kind: Literal["event", "entry", "delivery"]
+    id: str
+    type: str
+    subject: str

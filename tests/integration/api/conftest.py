@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -167,7 +168,7 @@ class World:
     one: Client
     two: Client
     stranger: Client
-    ids: dict[str, Any]
+    ids: dict[str, UUID]
 
     def client(self, key: str | None) -> Client:
         return Client(self.http, self.url, key)
@@ -176,7 +177,7 @@ class World:
         """A client with a new key of `one`, `two` or (None) the house."""
         async with self.context.database.begin() as session:
             _, plaintext = await keys.create_key(
-                session, self.ids.get(who), scopes, None, self.context.clock.now()
+                session, self.ids[who] if who else None, scopes, None, self.context.clock.now()
             )
         return self.client(plaintext)
 
@@ -205,7 +206,7 @@ def extra_routers() -> list[APIRouter]:
 @pytest.fixture
 async def world(context: Context, extra_routers: list[APIRouter]) -> AsyncIterator[World]:
     now = context.clock.now()
-    ids: dict[str, Any] = {}
+    ids: dict[str, UUID] = {}
     async with context.database.begin() as session:
         for name in ("one", "two"):
             merchant, _ = await merchants.create(session, context, f"Shop {name}", now=now)

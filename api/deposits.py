@@ -1,0 +1,86 @@
+"""/v1/deposits and the money inbox."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api import paging, queries, schemas
+from api.auth import merchant_of, require
+from api.idempotency import once
+from api.paging import Page
+from core import ids
+from core.context import Context
+from core.errors import Invalid
+from merchants.keys import Principal
+from payments import decisions, deposits
+
+router = APIRouter(prefix="/v1/deposits", tags=["Deposits"])
+
+Reader = Annotated[Principal, require("deposits:read")]
+Writer = Annotated[Principal, require("deposits:write")]
+
+
+class Resolution(schemas.Body):
+    """`credit` counts the money for an invoice or the balance; `ignore` leaves it in the inbox."""
+
+    action: Literal["credit", "refund", "ignore"]
+    invoice: Annotated[str, Field(max_length=64)] | None = None
+    address: Annotated[str, Field(max_length=64)] | None = None
+
+
+@router.get("", response_model=schemas.Page[schemas.Deposit])
+async def list_all(
+    request: Request,
+    caller: Reader,
+    page: Annotated[Page, Depends(paging.page)],
+    invoice: Annotated[str | None, Query(max_length=64)] = None,
+    status: Literal["pending", "confirmed", "orphaned"] | None = None,
+    matched: queries.Flag = None,
+    network: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
+    """`matched=false`: what is not simply an invoice's payment."""
+    context: Context = request.app.state.context
+    async with context.database.read() as session:
+        data, more = await deposits.page(
+            session,
+            context,
+            caller.merchant_id,
+            invoice=queries.read_id("invoice", "inv", invoice),
+            status=status,
+            matched=matched,
+            network=network,
+            limit=page.limit,
+            cursor=page.cursor,
+        )
+    return paging.list_json(data, more)
+
+
+@router.get("/{deposit}", response_model=schemas.Deposit)
+async def show(deposit: str, request: Request, caller: Reader) -> Response:
+    context: Context = request.app.state.context
+    async with context.database.read() as session:
+        found = await deposits.show(session, context, ids.read("dep", deposit), caller.merchant_id)
+    return paging.json(found)
+
+
+@router.post("/{deposit}/resolve", response_model=schemas.Deposit)
+async def resolve(deposit: str, body: Resolution, request: Request, caller: Writer) -> Response:
+    """Decides about money in the inbox. `refund` is not available yet: 422 `not_available`."""
+    context: Context = request.app.state.context
+    merchant_id = merchant_of(caller)
+    invoice_id = queries.read_id("invoice", "inv", body.invoice)
+    deposit_id = ids.read("dep", deposit)
+
+    async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
+        if body.action == "refund":
+            await deposits.show(session, context, deposit_id, merchant_id)
+            raise Invalid("refunds are not available yet", code="not_available")
+        return 200, await decisions.resolve(
+            session, context, merchant_id, deposit_id, body.action, invoice_id
+        )
+
+    return await once(request, caller, do)

@@ -1,0 +1,71 @@
+"""/v1/networks: how far each network is followed. Operators only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
+
+from api import paging, schemas
+from api.auth import Operator
+from core import clock
+from core.context import Context
+from core.networks import Network
+from payments.tables import NetworkCursor
+
+router = APIRouter(prefix="/v1/networks", tags=["Networks"])
+
+
+@router.get("", response_model=schemas.Page[schemas.Network])
+async def list_all(request: Request, caller: Operator) -> Response:
+    context: Context = request.app.state.context
+    async with context.database.read() as session:
+        cursors = {row.network: row for row in await session.scalars(select(NetworkCursor))}
+    now = context.clock.now()
+    networks = context.catalog.networks.values()
+    return paging.list_json([show(n, cursors.get(n.id), now) for n in networks], has_more=False)
+
+
+def show(network: Network, cursor: NetworkCursor | None, now: datetime) -> dict[str, Any]:
+    """A network's JSON; what nobody has followed yet is null."""
+    return {
+        "id": network.id,
+        "object": "network",
+        "name": network.name,
+        "height": cursor and cursor.number,
+        "head": cursor and cursor.head,
+        "lag_blocks": cursor and max(0, cursor.head - cursor.number),
+        "lag_seconds": cursor and lag_seconds(cursor.followed_until, now),
+        "followed_until": cursor and clock.show(cursor.followed_until),
+        "safe": cursor and cursor.safe,
+        "finalized": cursor and cursor.finalized,
+        "stalled": cursor and cursor.stalled,
+        "halted": cursor and cursor.halted,
+        "endpoints": [_endpoint(e) for e in cursor.endpoints] if cursor else [],
+        "assets": [
+            {
+                "asset": token.asset.symbol,
+                "asset_id": token.asset_id,
+                "address": None if token.is_native else token.address,
+                "decimals": token.asset.decimals,
+            }
+            for token in network.tokens
+        ],
+    }
+
+
+def lag_seconds(followed_until: datetime, now: datetime) -> int:
+    return max(0, int((now - followed_until).total_seconds()))
+
+
+def _endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint's URL may carry a key in its path or query: only the host is shown."""
+    shown = dict(endpoint)
+    if isinstance(shown.get("url"), str):
+        parts = urlsplit(shown["url"])
+        host = parts.hostname or ""
+        shown["url"] = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
+    return shown

@@ -57,8 +57,8 @@ def typed(amount: str) -> str:
 
 
 def groups(address: str) -> tuple[str, ...]:
-    """`0x` and ten groups of four: the eye compares those, and copying gives them in one piece."""
-    return address[:2], *(address[i : i + 4] for i in range(2, len(address), 4))
+    """Ten groups of four, the first with its `0x`: what an eye can compare."""
+    return address[:6], *(address[i : i + 4] for i in range(6, len(address), 4))
 
 
 def _option(option: Mapping[str, Any], currency: str, network: str) -> Option:

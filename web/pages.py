@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 from fastapi.responses import HTMLResponse
@@ -43,7 +44,8 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(t=texts.PAGE, static=assets.name)
+        # attributes, not a dict: `t.copy` must be our text
+        self._environment.globals.update(t=SimpleNamespace(**texts.PAGE), static=assets.name)
 
     def checkout(self, view: View) -> HTMLResponse:
         return self._page("checkout.html", 200, view=view)

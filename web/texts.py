@@ -108,7 +108,6 @@ INBOX: Final = {
 
 PAGE: Final = {
     "pay_to": "Pay to",
-    "paid_to": "Paid to",
     "reference": "Order",
     "invoice": "Invoice",
     "choose": "How would you like to pay?",
@@ -127,7 +126,7 @@ PAGE: Final = {
     "send_exactly": "Other coins and networks are not credited to this order.",
     "open_wallet": "Open in wallet",
     "qr_kind": "What the QR code holds",
-    "qr_full": "Address and amount",
+    "qr_full": "With amount",
     "qr_address": "Address only",
     "qr_full_hint": (
         "Check that your wallet shows {amount} {asset} on {network}. If it does not, use the code "
@@ -144,9 +143,7 @@ PAGE: Final = {
     "reload": "Check for my payment",
     "no_script": "This page does not update by itself in your browser.",
     "payments": "Payments",
-    "transaction": "Transaction",
     "back": "Return to {merchant}",
-    "back_without_pay": "Back to {merchant}",
     "reconnecting": "Connection lost. Trying again…",
     "footer": "Checkout by Bezant",
     "missing_title": "We cannot find this invoice",

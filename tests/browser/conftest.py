@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.shop import Shop, open_shop
 
 CHROMIUM = shutil.which("chromium")
+PHONE = {"width": 390, "height": 844}
+
+
+class Visit(Protocol):
+    """Opens a page in a browser profile of its own; `options` are Playwright's for a context."""
+
+    def __call__(self, url: str, **options: Any) -> Page: ...
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +41,28 @@ def browser() -> Iterator[Browser]:
 def shop(database_url: str) -> Iterator[Shop]:
     with open_shop(database_url) as shop:
         yield shop
+
+
+@pytest.fixture
+def visit(browser: Browser, shop: Shop) -> Iterator[Visit]:
+    """Every page opened must stay on our host and say nothing on the console."""
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def go(url: str, **options: Any) -> Page:
+        context = browser.new_context(**({"viewport": PHONE} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: problems.append(f"console: {said.text}"))
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(shop.url) else problems.append(asked.url),
+        )
+        page.goto(url)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert problems == []

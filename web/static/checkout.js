@@ -33,9 +33,9 @@ function tick() {
   const clock = find("[data-clock]");
   if (clock === null) return;
   const [days, hours] = [Math.floor(left / 86400), Math.floor(left / 3600) % 24];
-  const [minutes, seconds] = [Math.floor(left / 60) % 60, left % 60].map((n) => String(n).padStart(2, "0"));
-  const time = hours > 0 || days > 0 ? `${hours}:${minutes}:${seconds}` : `${minutes}:${seconds}`;
-  clock.textContent = days > 0 ? `${days} d ${time}` : time;
+  const two = (number) => String(number % 60).padStart(2, "0");
+  const time = `${two(Math.floor(left / 60))}:${two(left)}`;
+  clock.textContent = days > 0 ? `${days} d ${hours} h` : hours > 0 ? `${hours}:${time}` : time;
   clock.classList.toggle("short", left <= 60);
   find("[data-bar]").value = left;
 }

@@ -1,0 +1,47 @@
+"""Worlds for these tests: the chains live as long as the run, databases as long as a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from core.db import Database
+from tests.world import Deployed, World, chain, connect, network_of
+from tests.world import world as make_world
+
+Chain = tuple[str, Deployed]
+
+
+@pytest.fixture(scope="session")
+def first_chain() -> Iterator[Chain]:
+    with chain(31337) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def second_chain() -> Iterator[Chain]:
+    with chain(31338) as made:
+        yield made
+
+
+@pytest.fixture
+async def world(database: Database, first_chain: Chain) -> AsyncIterator[World]:
+    url, deployed = first_chain
+    async with connect(url) as node:
+        networks = {network_of(node, deployed): (node, deployed)}
+        async with make_world(database, networks) as made:
+            yield made
+
+
+@pytest.fixture
+async def two_networks(
+    database: Database, first_chain: Chain, second_chain: Chain
+) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        networks = {}
+        for number, (url, deployed) in ((31337, first_chain), (31338, second_chain)):
+            node = await stack.enter_async_context(connect(url))
+            networks[network_of(node, deployed, number)] = (node, deployed)
+        yield await stack.enter_async_context(make_world(database, networks))

@@ -19,6 +19,8 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
     /// @notice Hash of a deposit address's init code, the same for every salt, factory and network.
     bytes32 public constant INIT_CODE_HASH = DepositProxy.INIT_CODE_HASH;
 
+    uint256 private constant UNKNOWN = type(uint256).max;
+
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 private constant TREASURY_TYPEHASH = keccak256("Treasury(address treasury)");
@@ -30,16 +32,6 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
     /// @inheritdoc IDepositFactory
     address public override proposedTreasury;
     uint64 private proposedFrom;
-
-    /// @dev What stays the same over one sweep, and what the treasury held of the token at the last look.
-    struct Sweep {
-        address token;
-        address to;
-        uint256 callGas;
-        bytes initCode;
-        bool known;
-        uint256 atTreasury;
-    }
 
     constructor(address owner_) Ownable(owner_) {}
 
@@ -53,16 +45,21 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
         address to = treasury;
         if (to == address(0)) revert TreasuryNotSet();
         sweeping = true;
-        Sweep memory run;
-        run.to = to;
-        run.callGas = callGas;
-        run.initCode = DepositProxy.INIT_CODE;
         for (uint256 i = 0; i < batches.length; ++i) {
-            run.token = batches[i].token;
-            if (run.token == address(0)) _sweepEther(run, batches[i].salts);
-            else _sweepToken(run, batches[i].salts);
+            Batch calldata batch = batches[i];
+            if (batch.token == address(0)) _sweepEther(batch.salts, to, callGas);
+            else _sweepToken(batch.token, batch.fresh, batch.salts, to, callGas);
         }
         sweeping = false;
+    }
+
+    /// @inheritdoc IDepositFactory
+    function deploy(bytes32 salt) external override returns (address deposit) {
+        bytes memory initCode = DepositProxy.INIT_CODE;
+        assembly ("memory-safe") {
+            deposit := create2(0, add(initCode, 0x20), mload(initCode), salt)
+        }
+        if (deposit == address(0)) revert AlreadyDeployed(salt);
     }
 
     /// @inheritdoc IDepositFactory
@@ -89,7 +86,9 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
     /// longer in force.
     function setTreasury(address candidate, bytes calldata signature) external override outsideSweep {
         address proposed = proposedTreasury;
-        if (candidate != proposed || candidate == address(0)) revert TreasuryNotProposed(candidate, proposed);
+        if (candidate != proposed || candidate == address(0)) {
+            revert TreasuryNotProposed(candidate, proposed);
+        }
         if (block.timestamp < proposedFrom) revert TreasuryTooEarly(proposedFrom, block.timestamp);
         if (msg.sender != candidate) {
             (address signer,,) = ECDSA.tryRecover(treasuryDigest(candidate), signature);
@@ -117,7 +116,11 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
         // built at each call, not kept: a fork with another chain id must not accept the old signatures
         bytes32 domain = keccak256(
             abi.encode(
-                DOMAIN_TYPEHASH, keccak256("Bezant DepositFactory"), keccak256("1"), block.chainid, address(this)
+                DOMAIN_TYPEHASH,
+                keccak256("Bezant DepositFactory"),
+                keccak256("1"),
+                block.chainid,
+                address(this)
             )
         );
         return MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(TREASURY_TYPEHASH, candidate)));
@@ -136,111 +139,166 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
         }
     }
 
-    function _sweepEther(Sweep memory run, bytes32[] calldata salts) private {
+    function _sweepEther(bytes32[] calldata salts, address to, uint256 callGas) private {
         for (uint256 i = 0; i < salts.length; ++i) {
             bytes32 salt = salts[i];
             address deposit = depositAddress(salt);
             uint256 held = deposit.balance;
             if (held == 0) continue;
-            _deploy(run, deposit, salt);
-            _instructEther(run, deposit, held);
-            uint256 rest = deposit.balance;
-            uint256 left = rest < held ? held - rest : 0;
-            _report(run, salt, left, left);
-        }
-    }
-
-    /// @dev Balances decide, no return value is believed. The treasury's balance after one address is the one
-    /// before the next, so an ordinary token costs one look at it for each address; the deposit address is
-    /// looked at again only if something else arrived than it held.
-    function _sweepToken(Sweep memory run, bytes32[] calldata salts) private {
-        (run.known, run.atTreasury) = _balanceOf(run, run.to);
-        for (uint256 i = 0; i < salts.length; ++i) {
-            bytes32 salt = salts[i];
-            address deposit = depositAddress(salt);
-            uint256 left = 0;
-            uint256 arrived = 0;
-            if (run.known) {
-                (bool known, uint256 held) = _balanceOf(run, deposit);
-                if (known) {
-                    if (held == 0) continue;
-                    _deploy(run, deposit, salt);
-                    (left, arrived) = _move(run, deposit, held);
+            assembly ("memory-safe") {
+                if iszero(extcodesize(deposit)) {
+                    mstore(0x00, 0x2b85ba38) // deploy(bytes32)
+                    mstore(0x20, salt)
+                    pop(call(callGas, address(), 0, 0x1c, 0x24, 0x00, 0x00))
                 }
+                let order := mload(0x40) // the instruction `to . held . 0`, see DepositProxy
+                mstore(order, to)
+                mstore(add(order, 0x20), held)
+                mstore(add(order, 0x40), 0)
+                pop(call(callGas, deposit, 0, order, 0x60, 0x00, 0x00))
             }
-            _report(run, salt, left, arrived);
+            uint256 rest = deposit.balance;
+            if (rest < held) emit Swept(salt, address(0), held - rest);
+            else _fail(salt, address(0), callGas);
         }
     }
 
-    /// @dev Has `deposit` send `held` of the token, and measures what left it and what arrived.
-    function _move(Sweep memory run, address deposit, uint256 held)
+    /// @dev Balances decide, no return value is believed. If exactly what the addresses held arrived at the
+    /// treasury, that is what left each of them; otherwise each one is looked at again.
+    function _sweepToken(address token, uint256 fresh, bytes32[] calldata salts, address to, uint256 callGas)
         private
-        returns (uint256 left, uint256 arrived)
     {
-        uint256 before = run.atTreasury;
-        _instructTransfer(run, deposit, held);
-        (run.known, run.atTreasury) = _balanceOf(run, run.to);
-        if (!run.known) return (0, 0);
-        if (run.atTreasury > before) arrived = run.atTreasury - before;
-        if (arrived == held) return (held, held);
-        (bool known, uint256 rest) = _balanceOf(run, deposit);
-        if (known && rest < held) left = held - rest;
+        (bool known, uint256 before) = _balanceOf(token, to, callGas);
+        if (!known) return _failAll(token, salts, callGas);
+        (uint256[] memory held, uint256 asked, bool all) = _collect(salts, fresh, _frame(token, to), callGas);
+        (bool stillKnown, uint256 afterwards) = _balanceOf(token, to, callGas);
+        uint256 arrived = stillKnown && afterwards > before ? afterwards - before : 0;
+        if (all && arrived == asked) return _reportAll(token, salts, held);
+        uint256 swept = _reportEach(token, salts, held, callGas);
+        if (swept != arrived) emit Received(token, swept, arrived);
     }
 
-    function _report(Sweep memory run, bytes32 salt, uint256 left, uint256 arrived) private {
-        if (left == 0) {
-            // EIP-150 gives a call at most 63/64 of what is there: with less than this left, it may have failed
-            // because the transaction had too little gas, and an estimate must not take that for success
-            if (gasleft() < run.callGas / 63) revert InsufficientGas(run.callGas, gasleft());
-            emit SweepFailed(salt, run.token);
-        } else {
-            emit Swept(salt, run.token, left);
-            if (arrived != left) emit Received(salt, run.token, arrived);
-        }
-    }
-
-    function _deploy(Sweep memory run, address deposit, bytes32 salt) private {
-        if (deposit.code.length != 0) return;
-        bytes memory initCode = run.initCode;
-        address made;
+    /// @dev Has each address send its balance. `held[i]` is what was asked of it: 0 if it held nothing, UNKNOWN
+    /// if the token would not say and nothing was asked, which makes `all` false. `asked` is the sum.
+    /// In assembly because it runs for each deposit that the shop is ever paid; `frame` is described at `_frame`.
+    function _collect(bytes32[] calldata salts, uint256 fresh, uint256 frame, uint256 callGas)
+        private
+        returns (uint256[] memory held, uint256 asked, bool all)
+    {
+        held = new uint256[](salts.length);
+        all = true;
         assembly ("memory-safe") {
-            made := create2(0, add(initCode, 0x20), mload(initCode), salt)
+            let freshEnd := add(salts.offset, shl(5, fresh))
+            let end := add(salts.offset, shl(5, salts.length))
+            for { let at := salts.offset } lt(at, end) { at := add(at, 0x20) } {
+                mstore(add(frame, 0x15), calldataload(at))
+                let deposit := shr(96, shl(96, keccak256(frame, 0x55)))
+                mstore(add(frame, 0x80), deposit)
+                let known := staticcall(callGas, mload(add(frame, 0xa0)), add(frame, 0x7c), 0x24, 0x00, 0x20)
+                if iszero(and(known, gt(returndatasize(), 0x1f))) {
+                    mstore(add(add(held, 0x20), sub(at, salts.offset)), not(0)) // UNKNOWN
+                    all := 0
+                    continue
+                }
+                let amount := mload(0x00)
+                if iszero(amount) { continue }
+                let bare := lt(at, freshEnd)
+                if iszero(bare) { bare := iszero(extcodesize(deposit)) }
+                if bare {
+                    mstore(0x00, 0x2b85ba38) // deploy(bytes32)
+                    mstore(0x20, calldataload(at))
+                    pop(call(callGas, address(), 0, 0x1c, 0x24, 0x00, 0x00))
+                }
+                mstore(add(frame, 0x124), amount)
+                pop(call(callGas, deposit, 0, add(frame, 0xa0), 0xa4, 0x00, 0x00))
+                mstore(add(add(held, 0x20), sub(at, salts.offset)), amount)
+                asked := add(asked, amount)
+            }
         }
-        if (made != deposit) revert DeploymentFailed(salt);
     }
 
-    /// @dev Instruction `to . amount . (nothing)`, see DepositProxy.
-    function _instructEther(Sweep memory run, address deposit, uint256 amount) private {
-        address to = run.to;
-        uint256 callGas = run.callGas;
+    /// @dev Memory for `_collect`, written once for a token; salt, address and amount change in it:
+    ///   0x00  0xff . factory . salt . init code hash    what a deposit address is the hash of (85 bytes)
+    ///   0x7c  balanceOf(deposit)
+    ///   0xa0  token . 0 . 68 . transfer(to, amount)     the instruction, see DepositProxy
+    function _frame(address token, address to) private view returns (uint256 frame) {
+        bytes32 initCodeHash = DepositProxy.INIT_CODE_HASH;
         assembly ("memory-safe") {
-            mstore(0x00, to)
-            mstore(0x20, amount)
-            pop(call(callGas, deposit, 0, 0x00, 0x40, 0x00, 0x00))
+            frame := mload(0x40)
+            mstore(0x40, add(frame, 0x160))
+            mstore(frame, shl(248, 0xff))
+            mstore(add(frame, 0x01), shl(96, address()))
+            mstore(add(frame, 0x35), initCodeHash)
+            mstore(add(frame, 0x60), 0x70a08231) // balanceOf(address)
+            mstore(add(frame, 0xa0), token)
+            mstore(add(frame, 0xc0), 0)
+            mstore(add(frame, 0xe0), 68)
+            mstore(add(frame, 0x100), shl(224, 0xa9059cbb)) // transfer(address,uint256)
+            mstore(add(frame, 0x104), to)
         }
     }
 
-    /// @dev Instruction `token . 0 . transfer(to, amount)`, see DepositProxy.
-    function _instructTransfer(Sweep memory run, address deposit, uint256 amount) private {
-        address token = run.token;
-        address to = run.to;
-        uint256 callGas = run.callGas;
+    /// @dev Everything asked for has left: one `Swept` for each address that held something.
+    function _reportAll(address token, bytes32[] calldata salts, uint256[] memory held) private {
+        bytes32 topic = Swept.selector;
         assembly ("memory-safe") {
-            let free := mload(0x40)
-            mstore(free, token)
-            mstore(add(free, 0x20), 0)
-            mstore(add(free, 0x40), shl(224, 0xa9059cbb)) // transfer(address,uint256)
-            mstore(add(free, 0x44), to)
-            mstore(add(free, 0x64), amount)
-            pop(call(callGas, deposit, 0, free, 0x84, 0x00, 0x00))
+            let at := salts.offset
+            let end := add(add(held, 0x20), shl(5, salts.length))
+            for { let slot := add(held, 0x20) } lt(slot, end) { slot := add(slot, 0x20) } {
+                if mload(slot) { log3(slot, 0x20, topic, calldataload(at), token) }
+                at := add(at, 0x20)
+            }
         }
+    }
+
+    /// @dev Looks at each address again; returns the sum of what left.
+    function _reportEach(address token, bytes32[] calldata salts, uint256[] memory held, uint256 callGas)
+        private
+        returns (uint256 swept)
+    {
+        for (uint256 i = 0; i < held.length; ++i) {
+            if (held[i] == 0) continue;
+            uint256 left = _leftOf(token, salts[i], held[i], callGas);
+            if (left == 0) {
+                _fail(salts[i], token, callGas);
+            } else {
+                swept += left;
+                emit Swept(salts[i], token, left);
+            }
+        }
+    }
+
+    /// @dev How much less the address holds than the `held` that was asked of it.
+    function _leftOf(address token, bytes32 salt, uint256 held, uint256 callGas)
+        private
+        view
+        returns (uint256)
+    {
+        if (held == UNKNOWN) return 0;
+        (bool known, uint256 rest) = _balanceOf(token, depositAddress(salt), callGas);
+        return known && rest < held ? held - rest : 0;
+    }
+
+    function _failAll(address token, bytes32[] calldata salts, uint256 callGas) private {
+        for (uint256 i = 0; i < salts.length; ++i) {
+            _fail(salts[i], token, callGas);
+        }
+    }
+
+    function _fail(bytes32 salt, address token, uint256 callGas) private {
+        // EIP-150 gives a call at most 63/64 of what is there: with less than this left it may have failed because
+        // the transaction had too little gas, and an estimate of gas must not take that for success
+        if (gasleft() < callGas / 63) revert InsufficientGas(callGas, gasleft());
+        emit SweepFailed(salt, token);
     }
 
     /// @dev Copies one word of the answer at most, so an answer of any length costs nothing here. `known` is
     /// false if the token reverts, has no code, or answers with less than a word.
-    function _balanceOf(Sweep memory run, address account) private view returns (bool known, uint256 held) {
-        address token = run.token;
-        uint256 callGas = run.callGas;
+    function _balanceOf(address token, address account, uint256 callGas)
+        private
+        view
+        returns (bool known, uint256 held)
+    {
         assembly ("memory-safe") {
             mstore(0x00, 0x70a08231) // balanceOf(address)
             mstore(0x20, account)

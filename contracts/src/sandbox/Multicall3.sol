@@ -75,7 +75,11 @@ contract Multicall3 {
         }
     }
 
-    function aggregate3Value(Call3Value[] calldata calls) external payable returns (Result[] memory returnData) {
+    function aggregate3Value(Call3Value[] calldata calls)
+        external
+        payable
+        returns (Result[] memory returnData)
+    {
         uint256 spent = 0;
         returnData = new Result[](calls.length);
         for (uint256 i = 0; i < calls.length; ++i) {

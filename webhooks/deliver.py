@@ -20,7 +20,7 @@ import structlog
 from core import ids
 from core.clock import wall
 from core.context import Context
-from core.db import raw
+from core.db import Raw, raw
 from core.metrics import SEEN_TO_WEBHOOK_SECONDS, WEBHOOK_DELIVERIES, WEBHOOK_QUEUE_DEPTH
 from core.work import DATABASE_AWAY, Worker
 from webhooks import endpoints, queue, signing
@@ -32,25 +32,34 @@ from webhooks.schedule import Verdict, judge
 log = structlog.get_logger()
 
 LEASE_MARGIN_SECONDS = 5
-IN_HAND = 32  # rows of one endpoint that are claimed at once
+LARGEST_WINDOW = 32
 OBSERVE_SECONDS = 10
 
 
 class Lane:
-    """One endpoint's share of this process."""
+    """One endpoint's share of this process.
+
+    `window` is how many rows of it may be in hand. It grows with each success and falls to one
+    with a failure, so that many dead endpoints cannot fill the house.
+    """
 
     def __init__(self, width: int) -> None:
         self.gate = asyncio.Semaphore(width)
+        self.window = width
         self.in_hand = 0
+        self.failures = 0
         self.failing = False
         self.full = False  # the last claim took all it was allowed: there may be more
 
     @property
     def room(self) -> int:
         """How many rows to claim next; claims come in halves, not one by one."""
-        if self.failing:
-            return max(0, 1 - self.in_hand)
-        return IN_HAND - self.in_hand if self.in_hand <= IN_HAND // 2 else 0
+        return self.window - self.in_hand if self.in_hand <= self.window // 2 else 0
+
+    def learn(self, *, failed: bool) -> None:
+        self.failing = failed
+        self.failures += failed
+        self.window = 1 if failed else min(2 * self.window, LARGEST_WINDOW)
 
 
 class Deliverer:
@@ -70,8 +79,10 @@ class Deliverer:
         self._timeout = timeout
         self._system = SystemLookup() if lookup is None else None
         self._lookup = lookup or self._system
+        self._per_endpoint = per_endpoint
         self._lanes: defaultdict[UUID, Lane] = defaultdict(lambda: Lane(per_endpoint))
         self._in_hand: dict[UUID, Due] = {}
+        self._returned: list[Due] = []
         self._outcomes: list[Outcome] = []
         self._some = asyncio.Event()
         self._client: aiohttp.ClientSession | None = None
@@ -98,13 +109,14 @@ class Deliverer:
                 await self._leave()
 
     async def _claim(self, limit: int) -> Sequence[Due]:
-        rooms = {e: lane.room for e, lane in self._lanes.items() if lane.room < IN_HAND}
         now = wall()
         async with self._context.database.statement() as connection:
+            await self._give_back(connection)
+            rooms = {endpoint_id: lane.room for endpoint_id, lane in self._lanes.items()}
             rows = await queue.claim(
                 connection,
                 limit=limit,
-                room=IN_HAND,
+                room=self._per_endpoint,
                 rooms=rooms,
                 now=self._context.clock.now(),
                 wall=now,
@@ -115,30 +127,28 @@ class Deliverer:
             self._lanes[row.endpoint_id].in_hand += 1
         for endpoint_id in {row.endpoint_id for row in rows}:
             lane = self._lanes[endpoint_id]
-            lane.full = lane.in_hand >= (1 if lane.failing else IN_HAND)
+            lane.full = lane.in_hand >= lane.window
         return rows
 
     async def _deliver(self, due: Due) -> None:
         lane = self._lanes[due.endpoint_id]
+        failures = lane.failures
         try:
             async with lane.gate:
+                in_time = wall() + timedelta(seconds=self._timeout) < due.leased_until
                 if not due.enabled:
                     self._record(Outcome(due, None, Verdict("disabled")))
-                elif self._may_try(due, lane):
+                elif in_time and lane.failures == failures:
                     await self._try(due, lane)
-                else:
-                    await self._give_back([due])
+                else:  # the lease must outlast the attempt; a failure makes all behind it wait
+                    self._returned.append(due)
+                    self._worker.wake()
         finally:
             lane.in_hand -= 1
             if lane.in_hand == 0 and not lane.failing:
                 self._lanes.pop(due.endpoint_id, None)
             if lane.full and lane.room:
                 self._worker.wake()
-
-    def _may_try(self, due: Due, lane: Lane) -> bool:
-        """A lease must outlast its attempt, and an endpoint that began to fail gets one."""
-        in_time = wall() + timedelta(seconds=self._timeout) < due.leased_until
-        return in_time and not (lane.failing and lane.in_hand > 1)
 
     async def _try(self, due: Due, lane: Lane) -> None:
         assert self._client is not None  # noqa: S101 - set by run
@@ -158,7 +168,7 @@ class Deliverer:
             self._context.clock.now(),
             secrets.randbelow(101),
         )
-        lane.failing = verdict.status == "pending"
+        lane.learn(failed=verdict.status == "pending")
         WEBHOOK_DELIVERIES.labels(verdict.status).inc()
         if verdict.status == "delivered" and due.original and number == 1:
             SEEN_TO_WEBHOOK_SECONDS.observe(_age_ms(due.event_id) / 1000)
@@ -218,17 +228,21 @@ class Deliverer:
             for endpoint_id, reason in disabled.items():
                 await endpoints.disable(session, endpoint_id, reason, now)
 
-    async def _give_back(self, rows: Sequence[Due]) -> None:
+    async def _give_back(self, connection: Raw) -> None:
+        """Rows that were claimed and not tried, before the next claim: order is kept."""
+        rows, self._returned = self._returned, []
+        if rows:
+            await queue.release(connection, [(row.id, row.leased_until) for row in rows])
         for row in rows:
             self._in_hand.pop(row.id, None)
-        async with self._context.database.statement() as connection:
-            await queue.release(connection, [(row.id, row.leased_until) for row in rows])
 
     async def _leave(self) -> None:
         """The last words: a database that is away only means that leases run out by themselves."""
         try:
             await self._flush()
-            await self._give_back(list(self._in_hand.values()))
+            self._returned = list(self._in_hand.values())
+            async with self._context.database.statement() as connection:
+                await self._give_back(connection)
         except DATABASE_AWAY as error:
             log.warning("leases_left", error=type(error).__name__)
         if self._system is not None:

@@ -19,7 +19,7 @@ _URL = re.compile(
     r"(?P<scheme>https?)://"
     r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<rest>[/?][!-\[\]-~]*)?",  # printable ASCII without space and backslash
+    r"(?P<rest>[/?][!\"$-\[\]-~]*)?",  # printable ASCII without space, # and backslash
     re.ASCII,
 )
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)

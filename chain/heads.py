@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 import structlog
@@ -30,7 +30,7 @@ BACKOFF_LONGEST_SECONDS = 30
 MESSAGE_MAX_BYTES = 1 << 20
 
 
-async def heads(network: Network, endpoints: Endpoints) -> AsyncIterator[None]:
+async def heads(network: Network, endpoints: Endpoints) -> AsyncGenerator[None, None]:
     """Yields at once, then for every new head, at the latest every `poll_ms`. Never ends.
 
     Heads that come while the caller is at work are one wake. Close the iterator (aclosing) to end

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -22,10 +24,11 @@ from core import metrics
 from core.clock import wall
 from core.context import Context
 from core.errors import ChainError, ForkBelowFinalized, Misconfigured
-from core.networks import Network
+from core.networks import Network, Traces
 from core.singleton import Held, hold
 from payments import network_state
 from payments.batch import apply_batch
+from payments.comparison import Rotation
 from payments.expiry import expire_due
 from payments.intake import deposit_owners, house_roles, parties
 from payments.tables import BlockRow, NetworkCursor
@@ -47,13 +50,15 @@ class Following:
         self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
         self._good_at = wall()
         self._log = log.bind(network=network.id)
+        self._rotation = Rotation(network) if network.traces is Traces.NONE else None
 
     async def run(self) -> None:
         async with hold(self._context.database, f"chain:{self._network.id}") as lock:
             self._log.info("following")
             await self.start()
-            async for _ in heads(self._network, self._endpoints):
-                await self._wake(lock)
+            async with aclosing(heads(self._network, self._endpoints)) as wakes:
+                async for _ in wakes:
+                    await self._wake(lock)
 
     async def _wake(self, lock: Held) -> None:
         """One look at the chain. What fails moves no cursor, and is told when it lasts."""
@@ -80,7 +85,9 @@ class Following:
         batch = await self._read(cursor, finalized)
         while batch is not None:
             following: asyncio.Task[Batch | None] | None = None
-            if batch.blocks and batch.blocks[-1].number < batch.head:
+            # Balances are compared with the books, so there nothing is read ahead of them.
+            catching_up = bool(batch.blocks) and batch.blocks[-1].number < batch.head
+            if catching_up and self._rotation is None:
                 last = batch.blocks[-1]
                 self._ahead = {block.number: block.hash for block in batch.blocks}
                 following = asyncio.create_task(
@@ -106,7 +113,15 @@ class Following:
         async with self._context.database.statement() as connection:
             ours = set(await deposit_owners(connection, parties(batch) | _miners(batch.blocks)))
             ours |= set(await house_roles(connection, self._network.id))
-        return await self._follower.measure(batch, ours)
+        batch = await self._follower.measure(batch, ours)
+        if self._rotation is None:
+            return batch
+        async with self._context.database.statement() as connection:
+            known = await self._rotation.due(connection, batch, self._context.clock.now())
+        if not known:
+            return batch
+        found = await self._follower.compare_balances(batch.blocks[-1], known)
+        return replace(batch, movements=[*batch.movements, *found])
 
     async def _apply(self, batch: Batch) -> bool:
         """False when another worker has moved the cursor meanwhile: then the batch is dropped."""

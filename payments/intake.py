@@ -101,7 +101,7 @@ def take_in(
     tokens = network.by_address()
     times = {block.hash: datetime.fromtimestamp(block.timestamp, UTC) for block in batch.blocks}
     known = {
-        (d.block_hash, d.tx_hash, d.position): d
+        (d.block_hash, d.tx_hash, d.position, d.address): d
         for case in cases.values()
         for d in case.deposits
         if d.network == network.id
@@ -112,7 +112,8 @@ def take_in(
         if owner is None or token is None or movement.amount == 0:
             continue
         case = cases[owner.invoice_id]
-        deposit = known.get((movement.block_hash, movement.tx_hash, movement.position))
+        name = (movement.block_hash, movement.tx_hash, movement.position, movement.recipient)
+        deposit = known.get(name)
         if deposit is None:
             deposit = _new_deposit(network, movement, owner, token, times[movement.block_hash])
             case.deposits.append(deposit)

@@ -100,7 +100,10 @@ class Deposit(Base):
 
     __tablename__ = "deposits"
     __table_args__ = (
-        UniqueConstraint("network", "block_hash", "tx_hash", "position", name="deposits_movement"),
+        # The address tells movements apart that have no transaction (withdrawals, balances).
+        UniqueConstraint(
+            "network", "block_hash", "tx_hash", "position", "address", name="deposits_movement"
+        ),
         Index("deposits_invoice", "invoice_id"),
         Index("deposits_merchant", "merchant_id", "id"),
         Index("deposits_height", "network", "block_number"),

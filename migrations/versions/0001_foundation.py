@@ -433,7 +433,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
-            "network", "block_hash", "tx_hash", "position", name="deposits_movement"
+            "network",
+            "block_hash",
+            "tx_hash",
+            "position",
+            "address",
+            name="deposits_movement"
         ),
     )
     op.create_index("deposits_height", "deposits", ["network", "block_number"], unique=False)

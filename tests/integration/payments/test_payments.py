@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.world import World, calldata
+from core.db import Database
+from core.networks import Traces
+from tests.integration.payments.conftest import Chain
+from tests.world import World, calldata, connect, network_of
+from tests.world import world as make_world
 
 DONE = ["invoice.created", "invoice.processing", "invoice.settled"]
 
@@ -348,3 +352,28 @@ async def test_a_day_without_the_worker(world: World) -> None:
     numbers = [row.number for row in await world.rows("blocks")]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     await world.assert_books_match_the_chain()
+
+
+@pytest.mark.parametrize("way", [Traces.TRACE, Traces.NONE])
+async def test_inner_eth_in_the_other_ways(
+    database: Database, first_chain: Chain, way: Traces
+) -> None:
+    """By trace_block, and by comparing balances where a node has no traces at all."""
+    url, deployed = first_chain
+    async with connect(url) as node:
+        networks = {network_of(node, deployed, traces=way): (node, deployed)}
+        async with make_world(database, networks) as world:
+            inner, plain = await world.invoice(), await world.invoice()
+            to = inner["payment_options"][0]["address"]
+            await node.send(deployed.payer, 4 * 10**15, calldata("pay(address)", to))
+            await world.follow()
+            await node.send(to, 6 * 10**15)
+            await world.pay(plain)
+            await world.mine(5)
+            await world.follow()
+            paid = await world.show(inner)
+            assert paid["status"] == "settled"
+            positions = [d["position"].split(":")[0] for d in paid["deposits"]]
+            assert positions == ["balance" if way is Traces.NONE else "trace", "tx"]
+            assert (await world.show(plain))["status"] == "settled"
+            await world.assert_books_match_the_chain()

@@ -90,9 +90,10 @@ async def events(
                 return
             if monotonic() >= ends_at:
                 return
-            # The deadline is nobody's notification: look again just after it.
-            pause = view.seconds_left + 1 if 0 < view.seconds_left < BEAT_SECONDS else BEAT_SECONDS
-            await wake.wait(min(pause, ends_at - monotonic()))
+            # Nobody notifies at the deadline itself.
+            await wake.wait(
+                min(view.seconds_left or BEAT_SECONDS, BEAT_SECONDS, ends_at - monotonic())
+            )
 
 
 def _event(name: str, data: dict[str, object]) -> ServerSentEvent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -51,8 +51,8 @@ def moment(text: str) -> datetime:
 
 
 def seconds_left(invoice: Mapping[str, Any], now: datetime) -> int:
-    """Whole seconds until the invoice expires; 0 once it has. `now` is the domain's time."""
-    return max(0, int((moment(invoice["expires_at"]) - now).total_seconds()))
+    """Seconds until the invoice expires, rounded up: 0 only once it has. Domain time."""
+    return max(0, -((now - moment(invoice["expires_at"])) // timedelta(seconds=1)))
 
 
 def is_payable(invoice: Mapping[str, Any], now: datetime) -> bool:

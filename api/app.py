@@ -26,6 +26,7 @@ from api import (
     merchants,
     networks,
     openapi,
+    prices,
     webhook_endpoints,
 )
 from api.edge import Edge
@@ -46,6 +47,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     merchants.router,
     keys.router,
     networks.router,
+    prices.router,
     health.router,
     docs.router,
 )

@@ -205,6 +205,21 @@ class Network(Shown):
     assets: list[dict[str, Any]]
 
 
+class Price(Shown):
+    """What one `base` costs in `quote`, and who says so."""
+
+    id: str
+    object: Literal["price"]
+    base: str
+    quote: str
+    price: str | None
+    sources: list[dict[str, Any]] = Field(
+        description="`source`, `price`, `observed_at`, `round_id`; `refused` names a reason."
+    )
+    age_seconds: int | None = Field(description="Of the oldest source that it rests on.")
+    created_at: Time | None = Field(description="When the oldest source updated it.")
+
+
 class TimelineEntry(Shown):
     """One line of an invoice's story: an event, a journal entry or a webhook attempt."""
 

@@ -73,6 +73,11 @@ INVOICES_CREATED = Counter("bezant_invoices_created", "Invoices created over HTT
 PRICE_AGE_SECONDS = Gauge(
     "bezant_price_age_seconds", "Age of the newest accepted price.", ["base", "quote"]
 )
+PRICE_REFUSALS = Counter(
+    "bezant_price_refusals",
+    "Readings of a feed that were refused: counted when a new round or a new reason comes.",
+    ["pair", "reason"],
+)
 CHAIN_LAG_BLOCKS = Gauge(
     "bezant_chain_lag_blocks", "Blocks between a network's head and what is applied.", ["network"]
 )

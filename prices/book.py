@@ -14,7 +14,7 @@ from typing import Any
 from core.clock import show
 from core.db import Raw
 from core.errors import PriceUnavailable
-from prices.rates import SCALE, age_seconds, half_even
+from prices.rates import SCALE, age_seconds, half_even, show_price
 
 HUB = "USD"  # Chainlink quotes nearly everything in it
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -24,7 +24,10 @@ select base, quote, price, updated_at, valid_until, refused, sources
   from prices order by base, quote
 """
 # What a source tells outside; the rest of a stored source is the oracle's own memory.
-_TOLD = tuple("source network feed round_id price updated_at observed_at block_hash".split())
+_TOLD = (
+    *("source", "network", "feed", "round_id", "price", "updated_at", "observed_at"),
+    "block_hash",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,16 @@ class StoredPrice:
             shown.append(one | ({"refused": reason} if reason else {}))
         return shown
 
+    def json(self, now: datetime) -> dict[str, Any]:
+        """The pair as the API shows it, also without a price."""
+        price = self.price if self.refusal(now) is None else None
+        shown = price_json(self.base, self.quote, price, self.updated_at, self.told(now), now)
+        return shown | {"refused": self.refusal(now)}
+
     def evidence(self, now: datetime) -> dict[str, Any]:
         chosen = self.sources[0] if self.sources else {}
         updated_at = self.updated_at or now
-        others = [str(s["source"]) for s in self.sources[1:] if not s.get("refused")]
+        others = [f"{s['source']} {s['network']}" for s in self.sources[1:] if not s.get("refused")]
         return {
             "source": chosen.get("source"),
             "pair": self.pair,
@@ -112,7 +121,11 @@ class PriceBook:
 
     @property
     def rows(self) -> list[StoredPrice]:
+        """By base, then quote."""
         return list(self._rows.values())
+
+    def row(self, base: str, quote: str) -> StoredPrice | None:
+        return self._rows.get((base, quote))
 
     def rate(self, base: str, quote: str, now: datetime) -> Rate:
         """What one `base` costs in `quote`; 1 for a thing in itself.
@@ -189,6 +202,27 @@ def _rate(price: int, legs: list[_Leg], now: datetime) -> Rate:
         min(leg.row.valid_until or now for leg in legs),
         evidence,
     )
+
+
+def price_json(
+    base: str,
+    quote: str,
+    price: int | None,
+    updated_at: datetime | None,
+    sources: list[dict[str, Any]],
+    now: datetime,
+) -> dict[str, Any]:
+    """A price as the API shows it (API 2)."""
+    return {
+        "id": f"{base}-{quote}",
+        "object": "price",
+        "created_at": updated_at and show(updated_at),
+        "base": base,
+        "quote": quote,
+        "price": None if price is None else show_price(price),
+        "sources": sources,
+        "age_seconds": None if updated_at is None else age_seconds(updated_at, now),
+    }
 
 
 async def load(connection: Raw) -> PriceBook:

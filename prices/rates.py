@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 SCALE = 10**18
 DECIMALS = 18
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SHOWN_DECIMALS = 8  # what a price is printed with at least (API 2, an option's `rate`)
 
 
@@ -33,3 +34,8 @@ def show_price(price: int) -> str:
 def age_seconds(updated_at: datetime, now: datetime) -> int:
     """Whole seconds since; 0 where the chain's clock runs ahead of ours."""
     return max(0, (now - updated_at) // timedelta(seconds=1))
+
+
+def unix(moment: datetime) -> int:
+    """Whole unix seconds, rounded down."""
+    return (moment - EPOCH) // timedelta(seconds=1)

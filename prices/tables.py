@@ -32,7 +32,8 @@ class Reading(Base):
 class Price(Base):
     """The newest price of a pair that passed every check, and how things stand now.
 
-    `refused` is set while the newest reading is refused: the price then ages until it is stale.
+    `refused` says why it may not be sold at (prices.sources); null while it may, until
+    `valid_until`. The price is then the last one known.
     """
 
     __tablename__ = "prices"

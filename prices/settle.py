@@ -1,0 +1,83 @@
+"""From a pair's sources to its one price (MONEY 4): pure.
+
+The accepted source with the newest update counts. Accepted sources that differ by more than the
+limit refuse each other: which of them is wrong is not for us to guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prices.judge import Reason
+from prices.sources import Source
+
+# MONEY 4: the venues' mid prices, once they are there.
+NO_SECOND_SOURCE = {
+    "source": "venues",
+    "price": None,
+    "observed_at": None,
+    "refused": "not_configured",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far accepted sources of a pair may differ, in basis points of the lowest."""
+
+    usual: int = 100
+    stable: int = 50
+    stablecoins: frozenset[str] = frozenset({"USDC", "USDT", "DAI", "PYUSD", "EURC"})
+
+    def holds(self, base: str, prices: Iterable[int]) -> bool:
+        found = sorted(prices)
+        limit = self.stable if base in self.stablecoins else self.usual
+        return not found or (found[-1] - found[0]) * 10_000 <= found[0] * limit
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A row of `prices`, without its pair. With `refused` the price is the last one known."""
+
+    price: int | None
+    updated_at: datetime | None
+    valid_until: datetime | None
+    refused: Reason | None
+    sources: list[dict[str, Any]]
+
+
+def settle(base: str, sources: Sequence[Source], now: int, agreement: Agreement) -> Settled:
+    """The pair's price at `now` (unix seconds). `sources` are at least one.
+
+    The source that counts stands first.
+    """
+    ordered = sorted(sources, key=lambda s: (not s.usable(now), -_updated(s), s.network))
+    usable = [s for s in ordered if s.usable(now)]
+    agreed = agreement.holds(base, [s.price for s in usable if s.price is not None])
+    refused = _why(ordered[0], now) if not usable else None if agreed else Reason.DISAGREEMENT
+    shown = [source.json() for source in ordered]
+    if not agreed:
+        for one in shown[: len(usable)]:
+            one["refused"] = Reason.DISAGREEMENT.value
+    chosen = ordered[0]
+    known = chosen.accepted is not None
+    return Settled(
+        price=chosen.price,
+        updated_at=datetime.fromtimestamp(_updated(chosen), UTC) if known else None,
+        valid_until=datetime.fromtimestamp(chosen.valid_until, UTC) if known else None,
+        refused=refused,
+        sources=[*shown, dict(NO_SECOND_SOURCE)],
+    )
+
+
+def _updated(source: Source) -> int:
+    return source.accepted.updated_at if source.accepted else 0
+
+
+def _why(source: Source, now: int) -> Reason:
+    """Why the best of the sources is of no use."""
+    if source.refused in (None, Reason.UNREACHABLE) and source.price is not None:
+        return Reason.STALE
+    return source.refused or Reason.STALE

@@ -96,7 +96,17 @@ async def _on_refused(request: Request, error: Refused) -> Response:
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
     code, detail = _CODES.get(error.status_code, ("refused", str(error.detail)))
-    return problem(request, error.status_code, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = _allowed(request, headers["Allow"])
+    return problem(request, error.status_code, code, detail, headers=headers)
+
+
+def _allowed(request: Request, of_one_route: str) -> str:
+    """Every method of the path: the framework names those of the first route that matches."""
+    path = getattr(request.scope.get("route"), "path", "")
+    documented: Mapping[str, Any] = request.app.openapi()["paths"].get(path, {})
+    return ", ".join(sorted(method.upper() for method in documented)) or of_one_route
 
 
 async def _on_database(request: Request, error: Exception) -> Response:

@@ -124,11 +124,11 @@ class Rpc:
         status, answer = await self._post(body, self.timeout if timeout is None else timeout)
         try:
             if alone or answer[:64].lstrip()[:1] != b"[":
-                one = _decode(method.one, answer)
+                one = decode_deep(method.one, answer)
                 if one.error is None and (not alone or one.id != first):
                     raise self._failed(EndpointFailed, "malformed", f"{method.name}: not asked for")
                 return [one] * len(calls)  # a refusal of the batch is one of each call
-            replies = _decode(method.batch, answer)
+            replies = decode_deep(method.batch, answer)
         except msgspec.DecodeError as error:
             kind = "malformed" if status < 400 else "http"
             raise self._failed(EndpointFailed, kind, f"{method.name}: HTTP {status}") from error
@@ -173,7 +173,7 @@ class Rpc:
         return error(f"{self.network} {self.name}: {text}")
 
 
-def _decode(decoder: msgspec.json.Decoder[T], answer: bytes) -> T:
+def decode_deep(decoder: msgspec.json.Decoder[T], answer: bytes) -> T:
     """Decodes, also a trace nested as deep as the EVM allows (1,024 calls).
 
     CPython counts two levels of recursion for each nested call, so a payer could otherwise stop

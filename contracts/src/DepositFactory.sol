@@ -5,6 +5,7 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {DepositProxy} from "./DepositProxy.sol";
 import {IDepositFactory} from "./IDepositFactory.sol";
 
@@ -171,11 +172,12 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
         (bool known, uint256 before) = _balanceOf(token, to, callGas);
         if (!known) return _failAll(token, salts, callGas);
         (uint256[] memory held, uint256 asked, bool all) = _collect(salts, fresh, _frame(token, to), callGas);
-        (bool stillKnown, uint256 afterwards) = _balanceOf(token, to, callGas);
-        uint256 arrived = stillKnown && afterwards > before ? afterwards - before : 0;
-        if (all && arrived == asked) return _reportAll(token, salts, held);
-        uint256 swept = _reportEach(token, salts, held, callGas);
-        if (swept != arrived) emit Received(token, swept, arrived);
+        uint256 afterwards;
+        (known, afterwards) = _balanceOf(token, to, callGas);
+        if (!known) _requireNotStarved(callGas);
+        uint256 arrived = known && afterwards > before ? afterwards - before : 0;
+        if (all && arrived == asked) _reportAll(token, salts, held);
+        else _reportEach(token, salts, held, arrived, callGas);
     }
 
     /// @dev Has each address send its balance. `held[i]` is what was asked of it: 0 if it held nothing, UNKNOWN
@@ -251,20 +253,34 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
         }
     }
 
-    /// @dev Looks at each address again; returns the sum of what left.
-    function _reportEach(address token, bytes32[] calldata salts, uint256[] memory held, uint256 callGas)
-        private
-        returns (uint256 swept)
-    {
-        for (uint256 i = 0; i < held.length; ++i) {
+    /// @dev Looks at each address again. Of what arrived, each gets its part in proportion to what left it; the
+    /// parts add up to what arrived exactly.
+    function _reportEach(
+        address token,
+        bytes32[] calldata salts,
+        uint256[] memory held,
+        uint256 arrived,
+        uint256 callGas
+    ) private {
+        uint256 total = 0;
+        for (uint256 i = 0; i < salts.length; ++i) {
             if (held[i] == 0) continue;
             uint256 left = _leftOf(token, salts[i], held[i], callGas);
-            if (left == 0) {
-                _fail(salts[i], token, callGas);
-            } else {
-                swept += left;
-                emit Swept(salts[i], token, left);
-            }
+            // only a token that lies comes to a sum above 2^256, and it must not stop the other tokens by it
+            if (left > type(uint256).max - total) left = 0;
+            if (left == 0) _fail(salts[i], token, callGas);
+            held[i] = left;
+            total += left;
+        }
+        uint256 sum = 0;
+        uint256 share = 0;
+        for (uint256 i = 0; i < salts.length; ++i) {
+            if (held[i] == 0) continue;
+            emit Swept(salts[i], token, held[i]);
+            sum += held[i];
+            uint256 next = Math.mulDiv(arrived, sum, total);
+            if (next - share != held[i]) emit Received(salts[i], token, next - share);
+            share = next;
         }
     }
 
@@ -286,10 +302,14 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
     }
 
     function _fail(bytes32 salt, address token, uint256 callGas) private {
-        // EIP-150 gives a call at most 63/64 of what is there: with less than this left it may have failed because
-        // the transaction had too little gas, and an estimate of gas must not take that for success
-        if (gasleft() < callGas / 63) revert InsufficientGas(callGas, gasleft());
+        _requireNotStarved(callGas);
         emit SweepFailed(salt, token);
+    }
+
+    /// @dev After a failure. EIP-150 gives a call at most 63/64 of what is there: with less than this left it may
+    /// have failed because the transaction had too little gas, and an estimate must not take that for success.
+    function _requireNotStarved(uint256 callGas) private view {
+        if (gasleft() < callGas / 63) revert InsufficientGas(callGas, gasleft());
     }
 
     /// @dev Copies one word of the answer at most, so an answer of any length costs nothing here. `known` is

@@ -19,10 +19,11 @@ interface IDepositFactory {
     /// @notice `amount` left the deposit address of `salt` for the treasury in force. `token` is zero for ETH.
     event Swept(bytes32 indexed salt, address indexed token, uint256 amount);
 
-    /// @notice Closes a batch of which another amount arrived at the treasury than left the deposit addresses (a
-    /// token with a transfer fee). Without it, what arrived is what left. A batch of one salt says it of that
-    /// salt alone.
-    event Received(address indexed token, uint256 swept, uint256 received);
+    /// @notice Stands right behind a `Swept` of the same salt and token if another amount arrived at the treasury
+    /// than left the deposit address (a token with a transfer fee). Without it, what arrived is what left.
+    /// The treasury is measured once per batch and the difference split in proportion: the sum is exact, and so is
+    /// a batch of one salt.
+    event Received(bytes32 indexed salt, address indexed token, uint256 amount);
 
     /// @notice Nothing left the address: the token reverted, returned false, refused to name a balance, or used up
     /// its gas. Anybody can cause it by sweeping with too little `callGas`, so it proves nothing about the token.

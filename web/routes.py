@@ -87,7 +87,9 @@ class Checkout:
             return _nothing()
         # nginx would hold events back until its buffer is full
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
-        return EventSourceResponse(self._stream(invoice_id, visitor), headers=headers)
+        return EventSourceResponse(
+            self._stream(invoice_id, visitor), headers=headers, ping=live.STREAM_SECONDS
+        )
 
     async def static(self, name: str) -> Response:
         asset = self._assets.get(name)

@@ -35,7 +35,7 @@ from core.context import Context
 from core.db import Database
 from core.listen import Listener
 from core.money import crypto
-from core.networks import NATIVE, Catalog, Feed, Network, Tier, Token
+from core.networks import NATIVE, Catalog, Feed, Network, Tier, Token, Traces
 from core.secrets import SecretBox
 from payments import creation, invoices
 from payments.creation import NewInvoice
@@ -269,6 +269,8 @@ def network_of(node: Node, deployed: Deployed, chain_id: int = 31337, **changes:
         "rpc_urls": (node.url,),
         "block_seconds": 0,
         "poll_ms": 200,
+        # Anvil's debug_traceBlockByHash costs the square of a block's transactions.
+        "traces": Traces.TRACE,
         "tokens": tuple(deployed.tokens.values()),
         "feeds": tuple(_feed(base) for base in PRICES),
         "factory": deployed.factory,

@@ -354,11 +354,11 @@ async def test_a_day_without_the_worker(world: World) -> None:
     await world.assert_books_match_the_chain()
 
 
-@pytest.mark.parametrize("way", [Traces.TRACE, Traces.NONE])
+@pytest.mark.parametrize("way", [Traces.DEBUG, Traces.NONE])
 async def test_inner_eth_in_the_other_ways(
     database: Database, first_chain: Chain, way: Traces
 ) -> None:
-    """By trace_block, and by comparing balances where a node has no traces at all."""
+    """By debug_traceBlockByHash, and by comparing balances where a node has no traces at all."""
     url, deployed = first_chain
     async with connect(url) as node:
         networks = {network_of(node, deployed, traces=way): (node, deployed)}

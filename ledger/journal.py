@@ -83,8 +83,8 @@ def transfer(asset: str, amount: int, *, debit: str, credit: str) -> tuple[Posti
 POST = """
 with given as (
     select * from unnest(
-        %(id)s::uuid[], %(key)s::text[], %(kind)s::text[], %(reference)s::text[],
-        %(merchant_id)s::uuid[], %(evidence)s::jsonb[], %(posted_at)s::timestamptz[]
+        %(id)s::uuid[], %(key)b::text[], %(kind)b::text[], %(reference)b::text[],
+        %(merchant_id)s::uuid[], %(evidence)b::jsonb[], %(posted_at)s::timestamptz[]
     ) as t(id, key, kind, reference, merchant_id, evidence, posted_at)
 ), written as (
     insert into journal_entries (id, key, kind, reference, merchant_id, evidence, posted_at)
@@ -94,7 +94,7 @@ with given as (
 ), lines as materialized (
     select t.entry_id, t.n, t.account, t.asset, t.amount, w.posted_at
     from unnest(
-        %(entry_id)s::uuid[], %(n)s::smallint[], %(account)s::text[], %(asset)s::text[],
+        %(entry_id)s::uuid[], %(n)s::smallint[], %(account)b::text[], %(asset)b::text[],
         %(amount)s::numeric[]
     ) as t(entry_id, n, account, asset, amount)
     join written w on w.id = t.entry_id

@@ -48,8 +48,8 @@ LISTENS = """
 _EMIT = f"""
 with given as (
     select * from unnest(
-        %(ids)s::uuid[], %(merchants)s::uuid[], %(types)s::text[], %(subjects)s::text[],
-        %(bodies)s::text[], %(endpoints)s::uuid[]
+        %(ids)s::uuid[], %(merchants)s::uuid[], %(types)b::text[], %(subjects)b::text[],
+        %(bodies)b::text[], %(endpoints)s::uuid[]
     ) as g (id, merchant_id, type, subject, body, endpoint_id)
 ), stored as (
     insert into events (id, merchant_id, type, subject, body, created_at)

@@ -240,7 +240,7 @@ def _is_behind(round_: RoundData, source: Source) -> bool:
 
 
 def _parsed(row: StoredPrice | None) -> list[Source]:
-    return [parse(s) for s in row.sources if s["source"] == CHAINLINK] if row else []
+    return [parse(s) for s in row.sources if "memory" in s] if row else []
 
 
 def _reading(feed: Feed, source: Source) -> Reading:

@@ -79,7 +79,10 @@ async def for_url(
 
     Naming the URL again enables what had been disabled.
     """
-    check(url, context.sandbox)
+    try:
+        check(url, context.sandbox)
+    except Invalid as error:  # under the name that the field has in an invoice
+        raise Invalid.of("webhook_url", error.errors[0].message) from None
     found = await session.scalar(
         select(WebhookEndpoint)
         .where(

@@ -1,0 +1,162 @@
+"""One merchant's things do not exist for another: every resource, every verb, the same 404."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from core import ids
+from tests.integration.api.conftest import NETWORK, Answer, World
+
+Ids = dict[str, str]
+
+# Every path with an id in it that a merchant's key may ask. {x} is filled from the owner's things.
+PATHS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "/v1/invoices/{invoice}", None),
+    ("GET", "/v1/invoices/{invoice}/timeline", None),
+    ("GET", "/v1/invoices/{invoice}/evidence", None),
+    ("POST", "/v1/invoices/{invoice}/cancel", None),
+    ("POST", "/v1/invoices/{invoice}/mark", {"status": "settled", "reason": "x"}),
+    ("POST", "/v1/invoices/{invoice}/refunds", {"variant": "full", "address": "0x" + "1" * 40}),
+    ("GET", "/v1/deposits/{deposit}", None),
+    ("POST", "/v1/deposits/{deposit}/resolve", {"action": "ignore"}),
+    ("POST", "/v1/deposits/{deposit}/resolve", {"action": "credit"}),
+    ("POST", "/v1/deposits/{deposit}/resolve", {"action": "refund"}),
+    ("GET", "/v1/webhook_endpoints/{endpoint}", None),
+    ("PATCH", "/v1/webhook_endpoints/{endpoint}", {"description": "mine now"}),
+    ("DELETE", "/v1/webhook_endpoints/{endpoint}", None),
+    ("POST", "/v1/webhook_endpoints/{endpoint}/rotate", None),
+    ("GET", "/v1/webhook_endpoints/{endpoint}/deliveries", None),
+    (
+        "POST",
+        "/v1/webhook_endpoints/{endpoint}/replay",
+        {"since": "2020-01-01T00:00:00Z", "until": "2030-01-01T00:00:00Z"},
+    ),
+    ("GET", "/v1/events/{event}", None),
+    ("POST", "/v1/events/{event}/redeliver", None),
+    ("GET", "/v1/ledger/entries/{entry}", None),
+]
+UNKNOWN = {
+    "invoice": "inv_01h455vb4pex5vsknk084sn02q",
+    "deposit": "dep_01h455vb4pex5vsknk084sn02q",
+    "endpoint": "whe_01h455vb4pex5vsknk084sn02q",
+    "event": "evt_01h455vb4pex5vsknk084sn02q",
+    "entry": "je_01h455vb4pex5vsknk084sn02q",
+}
+
+
+@pytest.fixture
+async def things(world: World) -> Ids:
+    """One of each, all of them merchant one's."""
+    endpoint = await world.one.post("/v1/webhook_endpoints", {"url": "https://shop.example/h"})
+    invoice = await world.one.post("/v1/invoices", {"amount": "25.00", "currency": "USD"})
+    assert (endpoint.status, invoice.status) == (201, 201)
+    deposit, entry = ids.new(), ids.new()
+    now = world.context.clock.now()
+    values = {
+        "id": deposit,
+        "merchant": world.ids["one"],
+        "invoice": ids.read("inv", invoice.json["id"]),
+        "network": NETWORK,
+        "hash": "0x" + "ab" * 32,
+        "now": now,
+        "entry": entry,
+    }
+    async with world.context.database.begin() as session:
+        await session.execute(text(DEPOSIT), values)
+        await session.execute(text(ENTRY), values)
+        event = await session.scalar(text("select id from events limit 1"))
+    return {
+        "invoice": invoice.json["id"],
+        "deposit": ids.show("dep", deposit),
+        "endpoint": endpoint.json["id"],
+        "event": ids.show("evt", event),
+        "entry": ids.show("je", entry),
+    }
+
+
+DEPOSIT = """
+insert into deposits (id, merchant_id, invoice_id, network, block_hash, block_number, block_time,
+    tx_hash, position, asset, token, amount, sender, address, status, generation, account, required,
+    held, inbox_reason, seen_at, confirmed_at)
+values (:id, :merchant, :invoice, :network, :hash, 7, :now, :hash, 'tx', 'ETH', 'native', 10,
+    '0x1111111111111111111111111111111111111111', '0x2222222222222222222222222222222222222222',
+    'confirmed', 0, 'inbox', '3', false, 'late', :now, :now)
+"""
+ENTRY = """
+with entry as (
+    insert into journal_entries values
+        (:entry, 'opening:x', 'opening', 'x', :merchant, '{}', :now) returning id, posted_at
+)
+insert into postings
+select entry.id, n, account, 'ETH', amount, posted_at from entry,
+(values (0, 'network:x:deposits', 10), (1, 'merchant:x:pending', -10)) p(n, account, amount)
+"""
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    """A refusal without what differs from request to request."""
+    return {k: v for k, v in answer.json.items() if k != "request_id"} | {"http": answer.status}
+
+
+async def test_another_merchants_id_is_an_unknown_id(world: World, things: Ids) -> None:
+    for method, path, body in PATHS:
+        theirs = await world.two(method, path.format(**things), json=body)
+        nobodys = await world.two(method, path.format(**UNKNOWN), json=body)
+        assert (theirs.status, theirs.code) == (404, "not_found"), (method, path)
+        assert told(theirs) == told(nobodys), (method, path)
+    # and nothing has changed for the owner
+    mine = await world.one.get(f"/v1/invoices/{things['invoice']}")
+    assert (mine.json["status"], mine.json["exception"]) == ("new", "none")
+    endpoint = await world.one.get(f"/v1/webhook_endpoints/{things['endpoint']}")
+    assert endpoint.json["description"] is None
+
+
+async def test_the_owner_finds_each_of_them(world: World, things: Ids) -> None:
+    for method, path, _ in PATHS:
+        if method == "GET" and not path.endswith("evidence"):
+            answer = await world.one.get(path.format(**things))
+            assert answer.status == 200, (path, answer.body)
+
+
+async def test_every_path_with_an_id_is_in_this_test(world: World) -> None:
+    document = (await world.stranger.get("/openapi.json")).json
+    operators = ("/v1/merchants/", "/v1/api_keys/", "/v1/prices/")
+    asked = {(method.lower(), path.replace("{", "").replace("}", "")) for method, path, _ in PATHS}
+    for path, item in document["paths"].items():
+        if "{" in path and not path.startswith(operators):
+            for method in item:
+                plain = path.replace("{", "").replace("}", "")
+                assert (method, plain) in asked, (method, path)
+
+
+async def test_lists_hold_only_ones_own(world: World, things: Ids) -> None:
+    for path in (
+        "/v1/invoices",
+        "/v1/deposits",
+        f"/v1/deposits?invoice={things['invoice']}",
+        "/v1/deposits?matched=false",
+        "/v1/webhook_endpoints",
+        "/v1/events",
+        "/v1/ledger/entries",
+        "/v1/ledger/accounts",
+        f"/v1/invoices?cursor={UNKNOWN['invoice'].replace('01h', '7zz')}",
+    ):
+        page = await world.two.get(path)
+        assert (page.status, page.json["data"]) == (200, []), path
+
+
+async def test_a_key_cannot_reach_over_with_its_body(world: World, things: Ids) -> None:
+    mine = (await world.two.post("/v1/invoices", {"amount": "1.00", "currency": "USD"})).json["id"]
+    answer = await world.one.post(
+        f"/v1/deposits/{things['deposit']}/resolve", {"action": "credit", "invoice": mine}
+    )
+    assert answer.status in (404, 422)
+    shown = await world.one.get(f"/v1/deposits/{things['deposit']}")
+    assert shown.json["inbox"]["resolution"] is None
+    answer = await world.two.post(
+        f"/v1/events/{things['event']}/redeliver", {"endpoint": things["endpoint"]}
+    )
+    assert answer.status == 404

@@ -16,7 +16,7 @@ from wallets.addresses import checksum
 
 # keccak256 of DepositProxy's init code (contracts/src/DepositProxy.sol); `bezant doctor` compares
 # it with the factory's own constant.
-DEPOSIT_INIT_CODE_HASH = "0x46a202d1c5b764be2d375829d63449c7c20d99feb0da418642c82c27142c4a9c"
+DEPOSIT_INIT_CODE_HASH = "0xaaf3d4f7026b4e3cecc8341c4c4688061ed0dcb00f2faadd4905fa7f7b47ff1c"
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]

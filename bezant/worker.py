@@ -1,0 +1,122 @@
+"""The worker: every loop of an installation side by side in one process.
+
+A loop that fails is logged and begins again after a while; it never takes another one down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
+
+import ledger.sequence
+import webhooks.sequence
+from chain.endpoints import Endpoints
+from core.context import Context
+from core.networks import Network
+from payments.following import follow
+from prices.oracle import Oracle
+from webhooks.deliver import Deliverer
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_SECONDS = 1
+LONGEST_PAUSE_SECONDS = 30
+ORACLE_POLL_SECONDS = 5  # feeds are read at each block besides
+STEADY_SECONDS = 60  # a loop that ran this long begins without blame
+
+RESTARTS = Counter("bezant_loop_restarts", "Loops of the worker that failed.", ["loop"])
+
+Loop = Callable[[], Awaitable[None]]
+
+
+async def run(context: Context, metrics: socket.socket | None = None) -> None:
+    """Works until SIGTERM or SIGINT; what is under way is then stored or given back."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with _metrics(metrics):
+        tasks = [asyncio.create_task(keep(name, loop)) for name, loop in loops(context).items()]
+        log.info("worker_started", loops=len(tasks))
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    log.info("worker_stopped")
+
+
+def loops(context: Context) -> dict[str, Loop]:
+    """All loops by name."""
+    found: dict[str, Loop] = {
+        "deliveries": lambda: Deliverer(context).run(),
+        "events": lambda: webhooks.sequence.run(context),
+        "entries": lambda: ledger.sequence.run(context),
+    }
+    for network in context.catalog.networks.values():
+        found |= _network_loops(context, network)
+    return found
+
+
+def _network_loops(context: Context, network: Network) -> dict[str, Loop]:
+    async def blocks() -> None:
+        async with Endpoints(network) as endpoints:
+            await follow(context, network, endpoints)
+
+    async def prices() -> None:
+        async with Endpoints(network) as endpoints:
+            await Oracle(context, network, endpoints).run(ORACLE_POLL_SECONDS)
+
+    found: dict[str, Loop] = {f"blocks {network.id}": blocks}
+    if network.feeds:
+        found[f"prices {network.id}"] = prices
+    return found
+
+
+async def keep(name: str, loop: Loop) -> None:
+    """Runs a loop for ever: after a failure again, later and later while it keeps failing."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        started = time.monotonic()
+        try:
+            await loop()
+            log.error("loop_ended", loop=name)
+        except Exception:  # the outermost step: nothing may take the other loops down
+            log.exception("loop_failed", loop=name)
+        RESTARTS.labels(name).inc()
+        if time.monotonic() - started > STEADY_SECONDS:
+            pause = FIRST_PAUSE_SECONDS
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def _metrics(bound: socket.socket | None) -> AsyncIterator[None]:
+    """/metrics and /healthz of this process on a socket that is bound already."""
+    if bound is None:
+        yield
+        return
+    application = web.Application()
+    application.router.add_get("/metrics", _show)
+    application.router.add_get("/healthz", _healthz)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, bound).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _show(_request: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})

@@ -1,0 +1,85 @@
+"""One Anvil of the sandbox: started, restarted with its state, compared with the books."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from core.clock import wall
+from core.errors import BezantError, EndpointFailed
+from sandbox.contracts import ROOT
+from sandbox.node import Node
+from sandbox.processes import Child
+
+START_SECONDS = 10
+SAVE_SECONDS = 5  # what a killed Anvil may lose; asked to stop it loses nothing
+NPM_BINARY = ROOT / "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+
+
+def binary() -> str:
+    """The anvil on PATH, else npm's. Raises BezantError."""
+    found = shutil.which("anvil") or (str(NPM_BINARY) if NPM_BINARY.exists() else None)
+    if found is None:
+        raise BezantError("Anvil is missing: run make setup, or install Foundry")
+    return found
+
+
+class Anvil:
+    """A node with its own state file. `offset` gives the test clock's seconds."""
+
+    def __init__(self, chain_id: int, state: Path, log: Path, offset: Callable[[], int]) -> None:
+        self.chain_id = chain_id
+        self._state = state
+        self._log = log
+        self._offset = offset
+        self.child: Child | None = None
+        self.node = Node("")
+
+    async def start(self) -> None:
+        """At a port that stays the same from the first start on."""
+        if self.child is None:
+            port = _free_port()
+            self.node = Node(f"http://127.0.0.1:{port}")
+            arguments = [
+                binary(), "--silent", "--host", "127.0.0.1", "--port", str(port),
+                "--chain-id", str(self.chain_id),
+                "--state", str(self._state), "--state-interval", str(SAVE_SECONDS),
+            ]  # fmt: skip
+            self.child = Child(f"anvil {self.chain_id}", arguments, self._log)
+        await self.child.start()
+        await self._wait()
+        # Neither impersonation nor the test clock is part of its state.
+        await self.node.open_faucet()
+        if self._offset():
+            await self.node.set_time(int(wall().timestamp()) + self._offset())
+
+    async def _wait(self) -> None:
+        assert self.child is not None  # noqa: S101  (start made it)
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while True:
+            try:
+                if int(await self.node.call("eth_chainId"), 16) == self.chain_id:
+                    return
+            except EndpointFailed:
+                if not self.child.running or asyncio.get_running_loop().time() > deadline:
+                    raise BezantError(f"Anvil did not start:\n{self.child.tail()}") from None
+            await asyncio.sleep(0.05)
+
+
+async def check_same_chain(node: Node, network: str, genesis: str, number: int, hash_: str) -> None:
+    """Raises BezantError when the books followed another chain than the one that was kept."""
+    if await node.block_hash(0) != genesis or await node.block_hash(number) != hash_:
+        raise BezantError(
+            f"the database has followed {network} up to block {number} ({hash_[:10]}...), and the"
+            " kept chain does not have it: start with --fresh, or bring back the data directory"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,108 @@
+"""The ready-file (API 3): how to reach a running sandbox, for people's tools and tests."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from sandbox import contracts, state
+from sandbox.deploy import MULTICALL
+from wallets.addresses import checksum
+
+if TYPE_CHECKING:
+    from sandbox.supervisor import Supervisor
+
+NAME = "ready.json"
+ASK_SECONDS = 5
+
+
+def content(sandbox: Supervisor) -> dict[str, Any]:
+    """Parts that are not built yet are null."""
+    kept, database = sandbox.state, sandbox.postgres.child
+    return {
+        "api_url": sandbox.api_url,
+        "api_key": kept.api_key,
+        "operator_key": kept.operator_key,
+        "approver_key": None,
+        "database_url": sandbox.postgres.url,
+        "networks": [
+            {
+                "network": chain.id,
+                "chain_id": chain.chain_id,
+                "rpc_url": chain.url,
+                "ws_url": chain.push_url,
+                "tokens": {symbol: checksum(a) for symbol, a in chain.tokens.items()},
+                "factory": checksum(chain.factory),
+                "router": None,
+                "feeds": {pair: checksum(a) for pair, a in chain.feeds.items()},
+                "treasury": checksum(chain.treasury),
+                "multicall": checksum(MULTICALL),
+                "payer": checksum(contracts.payer()),
+            }
+            for chain in sandbox.chains
+        ],
+        "exchanges": None,
+        "pids": {
+            "sandbox": os.getpid(),
+            "api": sandbox.api.pid,
+            "worker": sandbox.worker.pid,
+            "signer": None,
+            "postgres": database.pid if database else None,
+            "anvil": [anvil.child.pid for anvil in sandbox.anvils if anvil.child],
+            "simulators": None,
+        },
+        "merchant": kept.merchant_id,
+        "webhook_secret": kept.webhook_secret,
+        "checkout_url": f"{sandbox.api_url}/pay/",
+        "worker_metrics_url": sandbox.metrics_url,
+        "data_dir": str(sandbox.options.data_dir),
+    }
+
+
+def write(found: dict[str, Any], directory: Path, file: Path | None) -> None:
+    """The data directory's own copy (commands find a sandbox by it), then the one asked for."""
+    state.write(directory / NAME, found)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        state.write(file, found)
+
+
+def forget(directory: Path, file: Path | None) -> None:
+    """A file that is there means a sandbox that is ready."""
+    (directory / NAME).unlink(missing_ok=True)
+    if file is not None:
+        file.unlink(missing_ok=True)
+
+
+def read(directory: Path) -> dict[str, Any] | None:
+    """What runs in this data directory, if its supervisor lives."""
+    try:
+        found: dict[str, Any] = json.loads((directory / NAME).read_text())
+        os.kill(found["pids"]["sandbox"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return found
+
+
+async def answers(api_url: str) -> bool:
+    """Whether the API's process serves requests."""
+    return await _ask(f"{api_url}/healthz") == (200, "")
+
+
+async def problem(api_url: str) -> str | None:
+    """None once money can be taken, else what is amiss."""
+    status, text = await _ask(f"{api_url}/readyz")
+    return None if status == 200 else text
+
+
+async def _ask(url: str) -> tuple[int, str]:
+    try:
+        timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return response.status, "" if response.status == 200 else await response.text()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return 0, type(error).__name__

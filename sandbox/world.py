@@ -1,0 +1,121 @@
+"""What a sandbox contains: networks, tokens and feeds, and the bezant.toml that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+CONFIRMATIONS = 3
+CHAIN_IDS = (31337, 31338)
+NAMES = {31337: "Anvil", 31338: "Second Anvil"}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpec:
+    """A token of the sandbox, on every network at the same address."""
+
+    symbol: str
+    name: str
+    decimals: int
+    contract: str
+    fee_on_transfer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSpec:
+    """A mock aggregator with 8 decimals. `price` is where it starts."""
+
+    base: str
+    quote: str
+    price: str
+    heartbeat_seconds: int
+    minimum: str
+    maximum: str
+    largest_jump_percent: int
+
+    @property
+    def pair(self) -> str:
+        return f"{self.base}/{self.quote}"
+
+
+TOKENS = (
+    TokenSpec("USDC", "USD Coin", 6, "SandboxToken"),
+    TokenSpec("USDT", "Tether (returns nothing)", 6, "SilentToken"),
+    TokenSpec("DAI", "Dai", 18, "SandboxToken"),
+    TokenSpec("T24", "24 decimals", 24, "SandboxToken"),
+    TokenSpec("FEE", "Keeps 1 % of a transfer", 18, "FeeToken", fee_on_transfer=True),
+    TokenSpec("BLK", "Can block an address", 18, "BlocklistToken"),
+)
+FEEDS = (
+    FeedSpec("ETH", "USD", "2500", 3600, "10", "1000000", 100),
+    FeedSpec("EUR", "USD", "1.10", 86400, "0.2", "5", 50),
+    *(FeedSpec(t.symbol, "USD", "1.00", 86400, "0.2", "5", 50) for t in TOKENS),
+)
+FEED_DECIMALS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A network of this sandbox as it runs now. Addresses in lower case."""
+
+    chain_id: int
+    url: str
+    factory: str
+    treasury: str
+    tokens: Mapping[str, str]  # symbol -> address
+    feeds: Mapping[str, str]  # pair -> address
+
+    @property
+    def id(self) -> str:
+        return f"eip155:{self.chain_id}"
+
+    @property
+    def push_url(self) -> str:
+        return self.url.replace("http://", "ws://")
+
+
+def configuration(chains: Sequence[Chain]) -> str:
+    """bezant.toml. JSON's strings, numbers and lists are TOML's too."""
+    lines = [
+        "# Written by `bezant sandbox` at each start.",
+        "sandbox = true",
+        'house_currency = "USD"',
+        "",
+        "[limits]",
+        "key_per_second = 2000",
+        "key_burst = 10000",
+        "public_per_second = 2000",
+        "public_burst = 10000",
+    ]
+    for chain in chains:
+        lines += [
+            "",
+            f'[networks."{chain.id}"]',
+            f"name = {json.dumps(NAMES[chain.chain_id])}",
+            f"rpc_urls = {json.dumps([chain.url])}",
+            f"push_url = {json.dumps(chain.push_url)}",
+            "block_seconds = 0  # mines on demand",
+            "poll_ms = 1000",
+            'traces = "trace"  # Anvil takes seconds to debug_trace a block of 200 transactions',
+            f"factory = {json.dumps(chain.factory)}",
+            f"confirmations = [{{ required = {CONFIRMATIONS} }}]",
+            "tokens = [",
+            *(
+                f'    {{ symbol = "{t.symbol}", decimals = {t.decimals},'
+                f' address = "{chain.tokens[t.symbol]}",'
+                f" fee_on_transfer = {json.dumps(t.fee_on_transfer)} }},"
+                for t in TOKENS
+            ),
+            "]",
+            "feeds = [",
+            *(
+                f'    {{ pair = "{f.pair}", address = "{chain.feeds[f.pair]}",'
+                f" decimals = {FEED_DECIMALS}, heartbeat_seconds = {f.heartbeat_seconds},"
+                f' minimum = "{f.minimum}", maximum = "{f.maximum}",'
+                f" largest_jump_percent = {f.largest_jump_percent} }},"
+                for f in FEEDS
+            ),
+            "]",
+        ]
+    return "\n".join(lines) + "\n"

@@ -40,12 +40,12 @@ from core.secrets import SecretBox
 from payments import creation, invoices
 from payments.creation import NewInvoice
 from payments.following import Following
+from wallets.addresses import salt_of
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
-INIT_CODE_HASH = "0x98b5872105d07be32d5a1c74759f2591646c619f690d0ea269410c186b39c0bf"
-PRICES = {
+PRICES: dict[str, int | Fraction] = {
     "ETH": 2500,
     "USDC": 1,
     "USDT": 1,
@@ -120,6 +120,15 @@ class Node:
 
     async def mine(self, blocks: int = 1) -> None:
         await self.rpc("anvil_mine", hex(blocks))
+
+    async def raw(self, tx_hash: str) -> str:
+        """The signed bytes, to be mined again elsewhere."""
+        signed: str = await self.rpc("eth_getRawTransactionByHash", tx_hash)
+        return signed
+
+    async def reorg(self, depth: int, *again: tuple[str, int]) -> None:
+        """As many other blocks for the last ones; `again`: signed bytes and which of them."""
+        await self.rpc("anvil_reorg", depth, [list(pair) for pair in again])
 
     async def head(self) -> int:
         return int(await self.rpc("eth_blockNumber"), 16)
@@ -203,6 +212,7 @@ class Deployed:
     treasury: str
     tokens: dict[str, Token]
     payer: str
+    init_code_hash: str
 
 
 async def deploy(node: Node) -> Deployed:
@@ -249,7 +259,9 @@ async def deploy(node: Node) -> Deployed:
             asset_id=f"erc20:{address}",
         )
     payer = await node.deploy("Payer")
-    return Deployed(factory, treasury.address.lower(), tokens, payer)
+    asked = {"to": factory, "data": calldata("INIT_CODE_HASH()")}
+    code_hash = await node.rpc("eth_call", asked, "latest")
+    return Deployed(factory, treasury.address.lower(), tokens, payer, code_hash)
 
 
 def _feed(base: str) -> Feed:
@@ -274,7 +286,7 @@ def network_of(node: Node, deployed: Deployed, chain_id: int = 31337, **changes:
         "tokens": tuple(deployed.tokens.values()),
         "feeds": tuple(_feed(base) for base in PRICES),
         "factory": deployed.factory,
-        "deposit_init_code_hash": INIT_CODE_HASH,
+        "deposit_init_code_hash": deployed.init_code_hash,
         "tiers": (Tier(up_to=None, required=3),),
     }
     return Network(**{**settings, **changes})
@@ -288,6 +300,7 @@ class World:
     nodes: dict[str, Node]
     deployed: dict[str, Deployed]
     followings: dict[str, Following]
+    endpoints: dict[str, Endpoints]
     merchant_id: UUID
 
     @property
@@ -303,6 +316,15 @@ class World:
         for _ in range(2 if len(self.followings) > 1 else 1):
             for following in self.followings.values():
                 await following.catch_up()
+
+    async def restart(self) -> None:
+        """The worker is killed and comes back: nothing but the database remembers."""
+        for name in self.followings:
+            await self.endpoints[name].close()
+            network = self.context.catalog.networks[name]
+            self.endpoints[name] = Endpoints(network)
+            self.followings[name] = Following(self.context, network, self.endpoints[name])
+            await self.followings[name].start()
 
     async def invoice(self, amount: str = "25.00", currency: str = "USD", **more: Any) -> Any:
         request = NewInvoice(amount=amount, currency=currency, **more)
@@ -348,6 +370,22 @@ class World:
         await node.send(token.address, data=mint, sender=sender, gas=200_000)
         data = calldata("transfer(address,uint256)", to, amount)
         return await node.send(token.address, data=data, sender=sender, gas=200_000)
+
+    async def sweep(self, asset: str, *invoices: dict[str, Any], sender: int = 5) -> str:
+        """Anybody empties the addresses of these invoices into the treasury."""
+        mine = {str(row.address): row.id for row in await self.rows("deposit_addresses")}
+        salts = [salt_of(mine[i["payment_options"][0]["address"].lower()]) for i in invoices]
+        token = self.contracts.tokens[asset]
+        return await self.sweep_salts(token.address, salts, sender=sender)
+
+    async def sweep_salts(self, token: str, salts: Sequence[bytes], *, sender: int = 5) -> str:
+        where = "0x" + "00" * 20 if token == NATIVE else token
+        name = b"sweep((address,uint256,bytes32[])[],uint256)"
+        packed = encode(
+            ["(address,uint256,bytes32[])[]", "uint256"], [[(where, 0, salts)], 300_000]
+        )
+        data = "0x" + (keccak(name)[:4] + packed).hex()
+        return await self.node.send(self.contracts.factory, data=data, sender=sender, gas=3_000_000)
 
     async def mine(self, blocks: int = 1) -> None:
         for node in self.nodes.values():
@@ -467,19 +505,17 @@ async def world(
         if ahead > clock.offset.total_seconds():  # an Anvil that a test before has moved on
             clock.set_offset(timedelta(seconds=ahead))
     await seed_prices(database, clock)
-    followings: dict[str, Following] = {}
-    opened: list[Endpoints] = []
-    for network in networks:
-        endpoints = Endpoints(network)
-        opened.append(endpoints)
-        followings[network.id] = Following(context, network, endpoints)
-        await followings[network.id].start()
+    endpoints = {network.id: Endpoints(network) for network in networks}
+    followings = {n.id: Following(context, n, endpoints[n.id]) for n in networks}
+    for following in followings.values():
+        await following.start()
     yield World(
         context=context,
         nodes={n.id: pair[0] for n, pair in networks.items()},
         deployed={n.id: pair[1] for n, pair in networks.items()},
         followings=followings,
+        endpoints=endpoints,
         merchant_id=await add_merchant(context),
     )
-    for endpoints in opened:
-        await endpoints.close()
+    for opened in endpoints.values():
+        await opened.close()

@@ -36,7 +36,6 @@ from payments.tables import BlockRow, NetworkCursor
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1
-HALTED_SECONDS = 1
 
 
 class Following:
@@ -64,9 +63,6 @@ class Following:
         """One look at the chain. What fails moves no cursor, and is told when it lasts."""
         try:
             await lock.check()
-            if await self._halted():
-                await asyncio.sleep(HALTED_SECONDS)
-                return
             await self.catch_up()
             self._good_at = wall()
         except ForkBelowFinalized as error:
@@ -81,30 +77,36 @@ class Following:
 
     async def catch_up(self) -> None:
         """Applies batches until nothing is new, reading the next while one is being applied."""
-        cursor, finalized = await self._cursor()
-        batch = await self._read(cursor, finalized)
+        at = await self._cursor()
+        if at.halted is not None:
+            return
+        batch = await self._read(Cursor(at.number, at.hash), at.finalized)
         while batch is not None:
-            following: asyncio.Task[Batch | None] | None = None
+            behind = bool(batch.blocks) and batch.blocks[-1].number < batch.head
+            ahead: asyncio.Task[Batch | None] | None = None
             # Balances are compared with the books, so there nothing is read ahead of them.
-            catching_up = bool(batch.blocks) and batch.blocks[-1].number < batch.head
-            if catching_up and self._rotation is None:
-                last = batch.blocks[-1]
-                self._ahead = {block.number: block.hash for block in batch.blocks}
-                following = asyncio.create_task(
-                    self._read(Cursor(last.number, last.hash), finalized)
-                )
+            if behind and self._rotation is None:
+                ahead = asyncio.create_task(self._read_after(batch, at.finalized))
             try:
                 applied = await self._apply(batch)
-                read = following is not None and applied
-                batch = await following if read and following is not None else None
-                if not read:
-                    cursor, finalized = await self._cursor()
-                    batch = await self._read(cursor, finalized)
+                if applied and not behind:
+                    break
+                if applied and ahead is not None:
+                    batch = await ahead
+                    continue
+                at = await self._cursor()
+                batch = await self._read(Cursor(at.number, at.hash), at.finalized)
             finally:
-                if following is not None and not following.done():
-                    following.cancel()
+                if ahead is not None and not ahead.done():
+                    ahead.cancel()
                 self._ahead = {}
         await self._idle()
+
+    async def _read_after(self, batch: Batch, finalized: int | None) -> Batch | None:
+        """The batch after one that is not stored yet."""
+        self._ahead = {block.number: block.hash for block in batch.blocks}
+        last = batch.blocks[-1]
+        return await self._read(Cursor(last.number, last.hash), finalized)
 
     async def _read(self, cursor: Cursor, finalized: int | None) -> Batch | None:
         batch = await self._follower.next_batch(cursor, finalized=finalized, stored=self._stored)
@@ -181,15 +183,9 @@ class Following:
                     f" chain of {stored.genesis}: another chain under the same id is refused"
                 )
 
-    async def _halted(self) -> bool:
+    async def _cursor(self) -> NetworkCursor:
         async with self._context.database.read() as session:
-            row = await session.get_one(NetworkCursor, self._network.id)
-            return row.halted is not None
-
-    async def _cursor(self) -> tuple[Cursor, int | None]:
-        async with self._context.database.read() as session:
-            row = await session.get_one(NetworkCursor, self._network.id)
-            return Cursor(row.number, row.hash), row.finalized
+            return await session.get_one(NetworkCursor, self._network.id)
 
     async def _stored(self, number: int) -> str | None:
         if number in self._ahead:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-FOLDER = Path(__file__).parent / "static"
-FOREVER = "public, max-age=31536000, immutable"
-_TYPES = {
+FOLDER: Final = Path(__file__).parent / "static"
+FOREVER: Final = "public, max-age=31536000, immutable"
+# One file for each part of the page, one request for all: in this order.
+STYLES: Final = ("base", "summary", "status", "options", "qr", "payments")
+_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
@@ -29,11 +32,10 @@ class Assets:
     def __init__(self, folder: Path = FOLDER) -> None:
         self._names: dict[str, str] = {}
         self._by_name: dict[str, Asset] = {}
-        for path in sorted(folder.iterdir()):
-            content = path.read_bytes()
-            name = f"{path.stem}.{hashlib.sha256(content).hexdigest()[:12]}{path.suffix}"
-            self._names[path.name] = name
-            self._by_name[name] = Asset(content, _TYPES[path.suffix])
+        styles = b"\n".join((folder / f"{name}.css").read_bytes() for name in STYLES)
+        self._add("checkout.css", styles)
+        for name in ("checkout.js", "bezant.svg"):
+            self._add(name, (folder / name).read_bytes())
 
     def name(self, plain: str) -> str:
         """`checkout.css` -> `checkout.0123456789ab.css`."""
@@ -41,3 +43,9 @@ class Assets:
 
     def get(self, name: str) -> Asset | None:
         return self._by_name.get(name)
+
+    def _add(self, plain: str, content: bytes) -> None:
+        stem, dot, kind = plain.partition(".")
+        name = f"{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
+        self._names[plain] = name
+        self._by_name[name] = Asset(content, _TYPES[dot + kind])

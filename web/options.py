@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from core.networks import Catalog
 from web import qr, texts
 from web.stages import units
@@ -27,7 +25,7 @@ class Option:
     address: str
     address_groups: tuple[str, ...]
     uri: str  # EIP-681
-    uri_qr: Markup
+    uri_qr: str
     rate: str | None
     rate_source: str | None
 

@@ -11,8 +11,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from markupsafe import Markup
-
 from core.networks import Catalog
 from web import qr, texts
 from web.arrivals import Payment, Progress, payments_of, progress_of
@@ -47,7 +45,7 @@ class View:
     seconds_total: int
     back_url: str | None
     address: str
-    address_qr: Markup
+    address_qr: str
     options: tuple[Option, ...]  # empty when nothing is to be paid (any more)
     is_rest: bool  # the options ask for what is left
     progress: Progress | None

@@ -152,4 +152,4 @@ def test_only_web_pages_are_linked(url: str) -> None:
 def test_a_qr_code_obeys_the_pages_policy_and_is_named() -> None:
     drawn = svg("ethereum:0x1", 'pay "<Fern>"')
     assert "style=" not in drawn
-    assert drawn.startswith('<svg role="img" aria-label="pay &#34;&lt;Fern&gt;&#34;" viewBox=')
+    assert drawn.startswith('<svg role="img" aria-label="pay &quot;&lt;Fern&gt;&quot;" viewBox=')

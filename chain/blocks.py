@@ -45,7 +45,7 @@ class Follower:
 
     def __init__(self, network: Network, endpoints: Endpoints, *, blocks_max: int = 2000) -> None:
         self._network = network
-        self._endpoints = endpoints
+        self.endpoints = endpoints
         self._blocks_max = blocks_max
         self._watch = Watch.of(network)
         self._agreement = Agreement(endpoints)
@@ -92,17 +92,17 @@ class Follower:
 
     async def compare_balances(self, block: Block, known: Mapping[str, int]) -> list[Movement]:
         """What reached these addresses without a trace (balances.compare). Never raises."""
-        for endpoint in self._endpoints.ranked():
+        for endpoint in self.endpoints.ranked():
             try:
                 return await balances.compare(block, known, self._network, endpoint.rpc)
             except BlockUnknown:
                 continue  # its state is gone: the next block that is asked shows the same
             except ChainError as error:
-                self._endpoints.failed(endpoint, error)
+                self.endpoints.failed(endpoint, error)
         return []
 
     def _reader(self, endpoint: Endpoint) -> Reader:
-        return Reader(self._watch, endpoint, self._endpoints)
+        return Reader(self._watch, endpoint, self.endpoints)
 
     async def _from_any(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
         """The answer of the best endpoint that brings one; all of it from that one.
@@ -112,9 +112,9 @@ class Follower:
         """
         failure: ChainError | None = None
         behind = False
-        for endpoint in self._endpoints.ranked():
+        for endpoint in self.endpoints.ranked():
             try:
-                await self._endpoints.check_chain(endpoint)
+                await self.endpoints.check_chain(endpoint)
                 try:
                     answer = await read(endpoint)
                 except (Inconsistent, BlockUnknown):
@@ -124,10 +124,10 @@ class Follower:
             except ForkBelowFinalized:
                 raise
             except ChainError as error:
-                self._endpoints.failed(endpoint, error)
+                self.endpoints.failed(endpoint, error)
                 failure = failure or error
             else:
-                self._endpoints.succeeded(endpoint)
+                self.endpoints.succeeded(endpoint)
                 return answer
         if behind or failure is None:
             raise _Behind
@@ -135,12 +135,12 @@ class Follower:
 
     async def _others_are_ahead(self, cursor: Cursor) -> bool:
         """Once a block time: a stuck endpoint looks just like a chain without new blocks."""
-        others = self._endpoints.ranked()[1:]
+        others = self.endpoints.ranked()[1:]
         now = time.monotonic()
         if not others or now - self._surveyed_at < max(1, self._network.block_seconds):
             return False
         self._surveyed_at = now
-        await self._endpoints.survey(others)
+        await self.endpoints.survey(others)
         return any(e.head is not None and e.head > cursor.number for e in others)
 
     async def _read(

@@ -12,15 +12,21 @@ from core.errors import RangeTooLarge, TimedOut
 T = TypeVar("T")
 
 
+ANSWERS_UNTIL_MORE = 16  # at the ceiling, before more than was once refused is tried again
+
+
 class Range:
     """A size that adapts (CHAIN 1: double when fast, halve when refused or slow).
 
-    `fast` and `slow` are seconds an answer took.
+    `fast` and `slow` are seconds an answer took. After a refusal it stays at half for a while, so
+    that a node's fixed limit does not refuse every second request.
     """
 
     def __init__(self, size: int, *, largest: int, fast: float = 0.5, slow: float = 3.0) -> None:
         self.size = size
-        self.largest = largest
+        self._largest = largest
+        self._ceiling = largest
+        self._answers = 0
         self._fast = fast
         self._slow = slow
 
@@ -28,11 +34,17 @@ class Range:
         if seconds > self._slow:
             self.refused(asked)
         elif seconds < self._fast and asked >= self.size:
-            self.size = min(self.largest, self.size * 2)
+            self._answers += 1
+            if self._answers >= ANSWERS_UNTIL_MORE:
+                self._answers = 0
+                self._ceiling = min(self._largest, self._ceiling * 2)
+            self.size = min(self._ceiling, self.size * 2)
 
     def refused(self, asked: int) -> None:
         """Half of what was asked: several refusals at a time count once."""
+        self._answers = 0
         self.size = max(1, min(self.size, asked // 2))
+        self._ceiling = self.size
 
 
 async def spread(

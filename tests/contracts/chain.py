@@ -124,9 +124,9 @@ def init_code(name: str, *arguments: Any) -> bytes:
 
 
 @contextmanager
-def anvil() -> Iterator[Chain]:
+def anvil(*options: str) -> Iterator[Chain]:
     """A fresh Anvil on a port of its own."""
-    command = [tool("anvil"), "--port", "0", "--host", "127.0.0.1"]
+    command = [tool("anvil"), "--port", "0", "--host", "127.0.0.1", *options]
     environment = {**os.environ, "NO_COLOR": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:

@@ -104,3 +104,25 @@ async def test_the_first_error_ends_the_others() -> None:
     with pytest.raises(EndpointFailed):
         await together(waits(), fails())
     assert ended.is_set()
+
+
+def test_a_fixed_limit_does_not_refuse_every_second_request() -> None:
+    """A node that allows 7: after the first refusals, one more in 16 answers."""
+    sizing = Range(100, largest=2000)
+    refusals = 0
+    for _ in range(300):
+        if sizing.size > 7:
+            refusals += 1
+            sizing.refused(sizing.size)
+        else:
+            sizing.answered(sizing.size, 0.1)
+    assert refusals < 300 / 16 + 5
+    assert sizing.size >= 6
+
+
+def test_a_limit_that_was_lifted_is_found_out() -> None:
+    sizing = Range(100, largest=2000)
+    sizing.refused(100)
+    for _ in range(2000):
+        sizing.answered(sizing.size, 0.1)
+    assert sizing.size == 2000

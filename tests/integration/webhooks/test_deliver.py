@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from core.context import Context
@@ -34,14 +35,23 @@ PENDING = "select count(*) from deliveries where status = 'pending'"
 ATTEMPTS = "select max(attempts) from deliveries"
 
 
+def measured() -> tuple[float, float]:
+    """What Prometheus has counted: deliveries, and how many of them were timed."""
+    value = REGISTRY.get_sample_value
+    delivered = value("bezant_webhook_deliveries_total", {"outcome": "delivered"})
+    return delivered or 0, value("bezant_seen_to_webhook_seconds_count") or 0
+
+
 async def test_what_arrives_is_signed_and_exact(
     context: Context, shop: UUID, receiver: Receiver
 ) -> None:
     endpoint, secret = await listen_at(context, shop, receiver.url)
+    before = measured()
     async with delivering(context):
         await tell(context, shop, "inv_1")
         [got] = await receiver.gets(1)
         await until(context, PENDING, 0)
+    assert measured() == (before[0] + 1, before[1] + 1)
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
     Webhook(secret).verify(got.body, got.headers)
     assert (await rows(context, "select body from events")) == [(got.body,)]

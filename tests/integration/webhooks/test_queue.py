@@ -12,7 +12,9 @@ from aiohttp import web
 from core import ids
 from core.clock import wall
 from core.context import Context
+from core.db import Database
 from tests.integration.webhooks.conftest import (
+    DEADLINE,
     Received,
     Receiver,
     delivering,
@@ -169,3 +171,32 @@ async def test_who_lost_its_lease_changes_nothing(context: Context, shop: UUID) 
         await queue.store(connection, [late], now)
     assert await rows(context, "select status, attempts from deliveries") == [("delivered", 1)]
     assert await rows(context, "select status_code from delivery_attempts") == [(200,)]
+
+
+async def test_a_database_that_went_away_is_only_a_delay(
+    context: Context, database_url: str, shop: UUID, receiver: Receiver
+) -> None:
+    await listen_at(context, shop, receiver.url)
+    fresh = Database(database_url)
+    try:
+        async with delivering(context, poll_seconds=0.05):
+            await tell(context, shop, *(f"inv_{n}" for n in range(50)))
+            await receiver.gets(10)
+            async with fresh.statement() as connection:
+                await connection.execute("reset role")
+                await connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                )
+            async with asyncio.timeout(DEADLINE):
+                while len({got.id for got in receiver.received}) < 50:
+                    await receiver.gets(len(receiver.received) + 1)
+            async with asyncio.timeout(DEADLINE):
+                while True:
+                    async with fresh.statement() as connection:
+                        cursor = await connection.execute(PENDING)
+                        if await cursor.fetchone() == (0,):
+                            break
+                    await asyncio.sleep(0.01)
+    finally:
+        await fresh.close()

@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from core import ids
 from tests.browser.shop import Shop, open_shop
+from tests.conftest import other_database
 
 CHROMIUM = shutil.which("chromium")
 PHONE = {"width": 390, "height": 844}
@@ -37,10 +40,23 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def shop(database_url: str) -> Iterator[Shop]:
-    with open_shop(database_url) as shop:
+@pytest.fixture(scope="module")
+def open_all_day(server_url: str, template: str) -> Iterator[Shop]:
+    """One shop for all tests of a file: an invoice of one is nobody else's business."""
+    name = f"t_{ids.new().hex}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")
+    with open_shop(other_database(server_url, name)) as shop:
         yield shop
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def shop(open_all_day: Shop) -> Shop:
+    """The shop, at wall time, every network followed to HEAD."""
+    open_all_day.reset()
+    return open_all_day
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ async function poll() {
     show(await answer.json());
     find("[data-reconnecting]").hidden = true;
   } catch {
-    // Still no connection: the hint is on the page already, and the next poll comes.
+    find("[data-reconnecting]").hidden = pollTimer === 0; // the next poll comes
   }
 }
 

@@ -58,9 +58,44 @@ async def by_range(reader: Reader, busy: Sequence[Header]) -> dict[str, list[Log
             if here is None:
                 raise Inconsistent(f"a log of block {one.blockHash}, which has no transactions")
             here.append(one)
+        if answer and a != b:
+            last = max(number(one.blockNumber or "") for one in answer)
+            found[last] = await _whole(reader, at[last], found[last] or [])
 
     await spread(min(at), max(at), reader.endpoint.logs, fetch)
     return {h.hash: await _proved(reader, h, found[n]) for n, h in at.items()}
+
+
+async def _whole(reader: Reader, header: Header, cut: list[Log]) -> list[Log]:
+    """The logs of the last block that a range's answer reached, asked again by hash.
+
+    Some nodes cut a long answer silently. Blocks behind the cut then lack contracts that their
+    bloom names; in this one, logs of the same contract may stand on both sides of the cut.
+    """
+    asked = {**reader.watch.log_filter(), "blockHash": header.hash}
+    try:
+        whole = await reader.rpc.call(LOGS, asked)
+    except RangeTooLarge:
+        return await _by_receipts(reader, header)
+    if whole is None:
+        raise BlockUnknown(f"{reader.name}: no logs of {header.hash}")
+    if len(whole) < len(cut):
+        raise Inconsistent(f"{reader.name}: fewer logs by hash than by range for {header.hash}")
+    if len(whole) > len(cut):
+        _left_out(reader, header, len(whole) - len(cut))
+    return whole
+
+
+def _left_out(reader: Reader, header: Header, missing: int) -> None:
+    BLOOM_MISMATCHES.labels(reader.watch.network, reader.endpoint.name, "missing").inc()
+    reader.endpoint.blame(20)
+    log.warning(
+        "logs_left_out",
+        network=reader.watch.network,
+        endpoint=reader.endpoint.name,
+        block=header.hash,
+        missing=missing,
+    )
 
 
 def suspicious(header: Header, logs: Sequence[Log], watch: Watch) -> bool:
@@ -96,19 +131,10 @@ async def _proved(reader: Reader, header: Header, answer: list[Log] | None) -> l
     known = {(one.logIndex, one.transactionHash, one.data) for one in proof}
     if any((one.logIndex, one.transactionHash, one.data) not in known for one in logs):
         raise Inconsistent(f"logs of {header.hash} that its receipts do not have")
-    missing = len(proof) - len(logs)
-    BLOOM_MISMATCHES.labels(
-        reader.watch.network, reader.endpoint.name, "missing" if missing else "proved"
-    ).inc()
-    if missing:
-        reader.endpoint.blame(20)
-        log.warning(
-            "logs_left_out",
-            network=reader.watch.network,
-            endpoint=reader.endpoint.name,
-            block=header.hash,
-            missing=missing,
-        )
+    if len(proof) > len(logs):
+        _left_out(reader, header, len(proof) - len(logs))
+    else:
+        BLOOM_MISMATCHES.labels(reader.watch.network, reader.endpoint.name, "proved").inc()
     return proof
 
 

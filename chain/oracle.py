@@ -145,6 +145,7 @@ async def _ask(
             endpoints.failed(endpoint, error)
             refusal = error
             continue
+        endpoints.succeeded(endpoint)
         return header, replies, endpoint
     raise refusal
 

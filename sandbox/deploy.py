@@ -11,6 +11,8 @@ from sandbox.node import FAUCET, Node
 from sandbox.world import FEED_DECIMALS, FEEDS, TOKENS, Chain
 
 MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
+# Old enough for `finalized` to exist, and no reorg of a tester's reaches the deployment.
+FIRST_BLOCKS = 100
 FEED_UNIT = Asset("feed", FEED_DECIMALS, FEED_DECIMALS)
 
 
@@ -40,6 +42,8 @@ async def deploy(node: Node, chain_id: int, owner_key: bytes, treasury_key: byte
     await node.call("anvil_setCode", MULTICALL, contracts.runtime("Multicall3"))
     await node.send_as_faucet([(contracts.DEPLOYER, data) for _, data in missing])
     await _set_treasury(node, factory[0], owner, treasury, treasury_key)
+    if factory in missing:
+        await node.mine(FIRST_BLOCKS)
     return Chain(
         chain_id=chain_id,
         url=node.url,

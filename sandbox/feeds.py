@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from eth_abi.abi import decode
 
 from sandbox import contracts
-from sandbox.node import Node
+from sandbox.node import Node, from_faucet
 
 LATEST = contracts.call("latestRoundData()")
 _ROUND = ["uint80", "int256", "uint256", "uint256", "uint80"]
@@ -48,25 +49,27 @@ async def set_by_hand(node: Node, feed: str, answer: int, updated_at: int) -> in
     return (await rounds(node, [feed]))[feed].id
 
 
-async def refresh(node: Node, feeds: Collection[str], now: int, *, older_than: int) -> int:
-    """The same price anew for each feed of ours whose round is older than so many seconds (or
-    from the future, after the clock went back); returns how many."""
+async def stale(
+    node: Node, feeds: Collection[str], now: int, *, older_than: int
+) -> dict[str, Round]:
+    """Those of ours whose round is older than so many seconds, or lies ahead of the clock."""
     found = await rounds(node, feeds)
-    stale = [
-        (feed, r)
-        for feed, r in found.items()
-        if r.ours and not 0 <= now - r.updated_at <= older_than
-    ]
-    await node.send_as_faucet(
-        [
-            (
-                feed,
-                contracts.call(
-                    "setRound(uint80,int256,uint256,uint256,uint80)",
-                    r.id + 1, r.answer, now - 1, now, r.id + 1,
-                ),
-            )
-            for feed, r in stale
-        ]
+    return {
+        feed: r for feed, r in found.items() if r.ours and not 0 <= now - r.updated_at <= older_than
+    }
+
+
+def renewal(feed: str, latest: Round, now: int, answer: int | None = None) -> dict[str, Any]:
+    """The transaction that says the same price anew (or `answer`), marked as ours."""
+    data = contracts.call(
+        "setRound(uint80,int256,uint256,uint256,uint80)",
+        latest.id + 1, latest.answer if answer is None else answer, now - 1, now, latest.id + 1,
     )  # fmt: skip
-    return len(stale)
+    return from_faucet(feed, data)
+
+
+async def refresh(node: Node, feeds: Collection[str], now: int, *, older_than: int) -> None:
+    """Renews what is stale, in one block; mines nothing when nothing is."""
+    old = await stale(node, feeds, now, older_than=older_than)
+    if old:
+        await node.in_one_block([renewal(feed, r, now) for feed, r in old.items()])

@@ -19,6 +19,11 @@ TIMEOUT_SECONDS = 30
 Request = tuple[str, Sequence[Any]]
 
 
+def from_faucet(to: str, data: str) -> dict[str, Any]:
+    """A transaction of the faucet's."""
+    return {"from": FAUCET, "to": to, "data": data, "gas": GAS}
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node by its URL. Every method raises EndpointFailed when it refuses or is away."""
@@ -63,9 +68,7 @@ class Node:
 
     async def send_as_faucet(self, calls: Sequence[tuple[str, str]]) -> list[str]:
         """`calls` are (contract, calldata)."""
-        return await self.send(
-            [{"from": FAUCET, "to": to, "data": data, "gas": GAS} for to, data in calls]
-        )
+        return await self.send([from_faucet(to, data) for to, data in calls])
 
     async def open_faucet(self) -> None:
         """After each start of the node: impersonation is not part of its state."""
@@ -94,6 +97,16 @@ class Node:
     async def mine(self, blocks: int) -> None:
         """All at the node's own time: it does not run ahead of the clock."""
         await self.call("anvil_mine", hex(blocks), "0x0")
+
+    async def in_one_block(self, transactions: Sequence[dict[str, Any]]) -> None:
+        """Mines exactly one block, with these transactions in it (none is fine)."""
+        automine = await self.call("anvil_getAutomine")
+        await self.call("evm_setAutomine", False)
+        try:
+            await self.many([("eth_sendTransaction", [tx]) for tx in transactions])
+            await self.call("evm_mine")
+        finally:
+            await self.call("evm_setAutomine", automine)
 
     async def set_time(self, timestamp: int) -> None:
         """Unix seconds for the blocks to come; nothing is mined."""

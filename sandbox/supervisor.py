@@ -214,22 +214,15 @@ class Supervisor:
 
     # -- run -----------------------------------------------------------------------------------
 
-    async def watch(self, stop: asyncio.Event) -> None:
-        """Until `stop`: whoever dies is started again, and the feeds stay fresh."""
-        tasks = [
-            asyncio.create_task(self._guard(self.api, self._restart_api)),
-            asyncio.create_task(self._guard(self.worker, self.worker.start)),
-            asyncio.create_task(self._guard(self.postgres.child, self.postgres.start)),
-            *(asyncio.create_task(self._guard(a.child, a.start)) for a in self.anvils),
-            asyncio.create_task(self._keep_feeds()),
-        ]
-        waiting = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in (waiting, *tasks):
-            task.cancel()
-        await asyncio.gather(waiting, *tasks, return_exceptions=True)
-        for task in done - {waiting}:
-            task.result()
+    async def watch(self) -> None:
+        """Until cancelled: whoever dies is started again, and the feeds stay fresh."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._guard(self.api, self._restart_api))
+            group.create_task(self._guard(self.worker, self.worker.start))
+            group.create_task(self._guard(self.postgres.child, self.postgres.start))
+            for anvil in self.anvils:
+                group.create_task(self._guard(anvil.child, anvil.start))
+            group.create_task(self._keep_feeds())
 
     async def _guard(self, child: Child | None, restart: Callable[[], Awaitable[None]]) -> None:
         """A child that dies is started again; one that is only stopped (SIGSTOP) is left alone."""
@@ -297,31 +290,23 @@ async def run(
 ) -> None:
     """The sandbox until SIGINT or SIGTERM. `then` is called once it is ready; it answers whether
     the sandbox goes on. Raises BezantError when something does not start."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     supervisor = Supervisor(options, tell)
 
     async def live() -> None:
         content = await supervisor.start()
-        watching = asyncio.create_task(supervisor.watch(stop))
-        try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(supervisor.watch())
             if not await then(content):
-                stop.set()
-            await watching
-        finally:
-            watching.cancel()
+                watching.cancel()
 
     living = asyncio.create_task(live())
-    stopped = asyncio.create_task(stop.wait())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, living.cancel)
     try:
-        await asyncio.wait([living, stopped], return_when=asyncio.FIRST_COMPLETED)
-        if living.done():
-            living.result()
+        await living
+    except asyncio.CancelledError:
+        tell("stopping")
     finally:
-        for task in (living, stopped):
-            task.cancel()
-        await asyncio.gather(living, stopped, return_exceptions=True)
         await supervisor.stop()
 
 

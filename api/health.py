@@ -100,7 +100,7 @@ def _network_checks(
 def _price_checks(
     context: Context, prices: dict[tuple[str, str], tuple[Any, ...]], now: datetime
 ) -> dict[str, Check]:
-    """A price is well while it is younger than its feed's heartbeat and grace allow."""
+    """A price is well while it is not refused, nor as old as its feed's heartbeat and grace."""
     checks: dict[str, Check] = {}
     for network in context.catalog.networks.values():
         for feed in network.feeds:
@@ -109,7 +109,7 @@ def _price_checks(
                 (feed.base, feed.quote), (None, None, "never read")
             )
             checks[name] = {
-                "ok": valid_until is not None and now <= valid_until,
+                "ok": refused is None and valid_until is not None and now < valid_until,
                 "age_seconds": updated_at and lag_seconds(updated_at, now),
                 "refused": refused,
             }

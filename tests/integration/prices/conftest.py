@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -139,6 +138,5 @@ async def world(database: Database, chain: Chain) -> AsyncIterator[World]:
     clock.set_offset(max(timedelta(), timedelta(seconds=head - unix(clock.now()))))
     world = World(context, network, chain, feeds)
     yield world
-    with suppress(Exception):
-        for endpoints in world.endpoints:
-            await endpoints.close()
+    for endpoints in world.endpoints:
+        await endpoints.close()

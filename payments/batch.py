@@ -72,12 +72,15 @@ async def apply_batch(
     _set_policy(network, cases.values())
     _tell_facts(cases, gone, arrived, quiet, back, outcome)
     followed = await heights_of.followed(session, context.catalog)
+    here = heights_of.of(cursor)
+    # Confirmed before, and deep enough in the other block: it never stopped being confirmed.
+    unshaken = {d.id for _, d in arrived if d.id in back and d.tx_hash in sure}
+    _confirm(network, cases.values(), here, now, only=unshaken)
     for case in cases.values():
         judge(case, followed, outcome)
-    confirmed = _confirm(network, cases.values(), heights_of.of(cursor), now)
+    confirmed = _confirm(network, cases.values(), here, now)
     for case, deposit in confirmed:
-        if deposit.id not in back or deposit.tx_hash not in sure:
-            outcome.tell_deposit("confirmed", case, deposit)
+        outcome.tell_deposit("confirmed", case, deposit)
     for case in {case.invoice.id: case for case, _ in confirmed}.values():
         judge(case, followed, outcome)
 
@@ -205,12 +208,19 @@ def _tell_facts(
 
 
 def _confirm(
-    network: Network, cases: Collection[Case], heights: Heights, now: datetime
+    network: Network,
+    cases: Collection[Case],
+    heights: Heights,
+    now: datetime,
+    *,
+    only: Collection[UUID] | None = None,
 ) -> list[tuple[Case, Deposit]]:
     confirmed = []
     for case in cases:
         for deposit in case.deposits:
             if deposit.network != network.id or deposit.status != "pending":
+                continue
+            if only is not None and deposit.id not in only:
                 continue
             deposit.waiting_for = waits_for(
                 network, deposit.required, deposit.house_value, deposit.block_number, heights
@@ -240,8 +250,9 @@ async def _house(
     for row in live:
         if row.meaning == "unknown":
             await overdraft.open_and_tell(session, house.unknown_inflow(row), outcome)
+    standing = {house.unknown_inflow(row).key for row in live if row.meaning == "unknown"}
     for row in gone:
-        if row.status == "orphaned" and row.meaning == "unknown":
-            key = house.unknown_inflow(row).key
+        key = house.unknown_inflow(row).key
+        if row.meaning == "unknown" and key not in standing:  # else it only changed its block
             await overdraft.close_and_tell(session, key, "the chain took it back", outcome)
     return gone, live

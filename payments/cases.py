@@ -182,6 +182,8 @@ def _judge_deposits(case: Case, answer: Assessment, outcome: Outcome) -> list[De
         if verdict.account is not None and verdict.account != deposit.account:
             outcome.entries.append(entries.moved(deposit, verdict.account, outcome.now))
             deposit.account = verdict.account.value
+            if verdict.account is Debt.PENDING:  # out of the inbox: it will be confirmed again
+                deposit.generation += 1
     return unmatched
 
 

@@ -9,6 +9,7 @@ from core.context import Context
 from core.db import raw
 from ledger.journal import post
 from payments import heights as heights_of
+from payments import overdraft
 from payments.assess import GRACE
 from payments.cases import Outcome, judge, lock
 from webhooks.events import emit
@@ -49,7 +50,9 @@ async def expire_due(session: AsyncSession, context: Context) -> int:
     for case in cases.values():
         judge(case, followed, outcome)
     await session.flush()
-    await post(session, outcome.entries)
+    posted = await post(session, outcome.entries)
+    # A part that was available once (settled, then partly reversed) goes to the inbox.
+    await overdraft.review(session, context, posted.balances, outcome)
     await emit(session, outcome.events, now)
     connection = await raw(session)
     await connection.execute(

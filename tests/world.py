@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import threading
@@ -128,6 +129,8 @@ class Node:
 
     async def reorg(self, depth: int, *again: tuple[str, int]) -> None:
         """As many other blocks for the last ones; `again`: signed bytes and which of them."""
+        # Another miner, else the same transactions may make the very same block again.
+        await self.rpc("anvil_setCoinbase", "0x" + secrets.token_hex(20))
         await self.rpc("anvil_reorg", depth, [list(pair) for pair in again])
 
     async def head(self) -> int:
@@ -235,11 +238,15 @@ async def deploy(node: Node) -> Deployed:
     )
     proof = Account.unsafe_sign_hash(digest, treasury.key).signature
     await node.rpc("anvil_setBalance", owner.address, hex(10**18))
-    set_treasury = calldata("setTreasury(address,bytes)", treasury.address, bytes(proof))
     await node.rpc("anvil_impersonateAccount", owner.address)
-    await node.rpc(
-        "eth_sendTransaction", {"from": owner.address, "to": factory, "data": set_treasury}
-    )
+    for data in (
+        calldata("proposeTreasury(address)", treasury.address),
+        calldata("setTreasury(address,bytes)", treasury.address, bytes(proof)),
+    ):
+        call = {"from": owner.address, "to": factory, "data": data}
+        await node.receipt(await node.rpc("eth_sendTransaction", call))
+    set_to = await node.rpc("eth_call", {"to": factory, "data": calldata("treasury()")}, "latest")
+    assert set_to[-40:] == treasury.address[2:].lower()
     tokens = {"ETH": Token(asset=crypto("ETH", 18), address=NATIVE, asset_id="slip44:60")}
     for symbol, contract, decimals in (
         ("USDC", "SandboxToken", 6),

@@ -1,0 +1,143 @@
+"""What must hold in every world once it was followed, read from the tables themselves."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import select
+
+from core import ids
+from ledger.accounts import Debt, merchant
+from ledger.journal import Entry, Kind, post, transfer
+from payments import heights
+from payments.assess import assess
+from payments.cases import Case
+from payments.cases import facts as facts_of
+from payments.tables import Deposit, Invoice
+from tests.world import World
+
+
+async def status_of(world: World, invoice: dict[str, Any]) -> tuple[str, str]:
+    shown = await world.show(invoice)
+    return shown["status"], shown["exception"]
+
+
+async def news_since(world: World, told: int) -> list[str]:
+    return (await world.events())[told:]
+
+
+async def first_deposit(world: World, invoice: dict[str, Any]) -> Any:
+    return (await world.rows("deposits", invoice_id=ids.read("inv", invoice["id"])))[0]
+
+
+async def breaks(world: World, status: str = "open") -> Sequence[Any]:
+    return await world.rows("breaks", status=status)
+
+
+async def spend(world: World, asset: str, amount: int) -> None:
+    """A payout is asked for: available -> reserved. Raises Conflict when there is not enough."""
+    number = ids.new()
+    available = merchant(world.merchant_id, Debt.AVAILABLE)
+    reserved = merchant(world.merchant_id, Debt.RESERVED)
+    entry = Entry(
+        id=number,
+        key=f"test:{number}",
+        kind=Kind.OPENING,
+        reference="a test's payout",
+        merchant_id=world.merchant_id,
+        evidence={},
+        posted_at=world.context.clock.now(),
+        postings=transfer(asset, amount, debit=available, credit=reserved),
+    )
+    async with world.context.database.begin() as session:
+        await post(session, [entry], guarded=[available])
+
+
+async def assert_sound(world: World) -> None:
+    """Books, deposits, invoices, Breaks and events agree with the chain and with each other."""
+    await world.assert_books_match_the_chain()
+    await assert_deposits_are_booked_once(world)
+    await assert_overdrafts_have_breaks(world)
+    await assert_invoices_are_what_the_facts_say(world)
+    await assert_told_in_order(world)
+
+
+async def assert_deposits_are_booked_once(world: World) -> None:
+    """A live deposit has one seen entry that is not reversed, and its debt stands at one place."""
+    standing: Counter[str] = Counter()
+    for entry in await world.rows("journal_entries"):
+        standing[entry.reference] += {"deposit_seen": 1, "deposit_reversed": -1}.get(entry.kind, 0)
+    owed: dict[tuple[str, str], int] = defaultdict(int)
+    payments: Counter[tuple[str, ...]] = Counter()
+    for row in await world.rows("deposits"):
+        live = row.status != "orphaned"
+        assert standing[ids.show("dep", row.id)] == int(live), row
+        assert (row.account != "") == live, row
+        if live:
+            owed[row.account, row.asset] += int(row.amount)
+            payments[row.network, row.tx_hash, row.position] += 1
+    assert set(payments.values()) <= {1}, "a payment is credited in two blocks"
+    balances = await world.balances()
+    for asset in {key[1] for key in balances} | {key[1] for key in owed}:
+        for account in ("pending", "inbox"):
+            assert -balances.get((account, asset), 0) == owed[account, asset], (account, asset)
+        ours = balances.get(("available", asset), 0) + balances.get(("reserved", asset), 0)
+        assert -ours == owed["available", asset], asset
+
+
+async def assert_overdrafts_have_breaks(world: World) -> None:
+    """While `available` is below zero, and only then, a Break says so."""
+    account = merchant(world.merchant_id, Debt.AVAILABLE)
+    overdrawn = {
+        f"overdrawn:{account}:{asset}"
+        for (name, asset), balance in (await world.balances()).items()
+        if name == "available" and balance > 0
+    }
+    found = await breaks(world)
+    assert {b.key for b in found if b.kind == "missing_on_chain"} == overdrawn
+
+
+async def assert_invoices_are_what_the_facts_say(world: World) -> None:
+    async with world.context.database.read() as session:
+        followed = await heights.followed(session, world.context.catalog)
+        deposits = (await session.scalars(select(Deposit).order_by(Deposit.id))).all()
+        for invoice in await session.scalars(select(Invoice)):
+            case = Case(invoice, [d for d in deposits if d.invoice_id == invoice.id])
+            answer = assess(facts_of(case, world.context), followed)
+            stored = (invoice.status, invoice.exception, invoice.amount_paid)
+            assert stored == (answer.status, answer.irregularity, answer.paid), invoice.id
+            assert invoice.amount_confirmed == answer.confirmed
+            for deposit in case.deposits:
+                verdict = answer.verdicts[deposit.id]
+                assert deposit.account == (verdict.account or ""), deposit.id
+                assert deposit.inbox_reason == verdict.inbox, deposit.id
+
+
+async def assert_told_in_order(world: World) -> None:
+    """Of each payment: seen, then perhaps orphaned, then perhaps seen again. Of each invoice:
+    settled twice only with something between."""
+    deposits: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    invoices: dict[str, list[str]] = defaultdict(list)
+    rows = await world.rows("events")
+    assert len({row.id for row in rows}) == len(rows)
+    for row in rows:
+        subject, _, what = row.type.partition(".")
+        told = json.loads(row.body)["data"]["object"]
+        if subject == "deposit" and what != "unmatched":
+            name = (told["network"], told["tx_hash"], told["to"], told["asset"], told["amount"])
+            deposits[name].append(what)
+        elif subject == "invoice":
+            invoices[row.subject].append(what)
+    for payment, sequence in deposits.items():
+        known = False
+        for what in sequence:
+            assert known == (what != "seen"), (payment, sequence)
+            known = what != "orphaned"
+    for subject, sequence in invoices.items():
+        assert sequence[0] == "created", subject
+        statuses = [s for s in sequence if not s.startswith("paid_")]
+        assert all(a != b for a, b in pairwise(statuses)), sequence

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The committed artifacts (`contracts/artifacts/*.json`) are what the sources compile to, byte for byte.
+"""The committed artifacts (`contracts/artifacts/*.json`) are what the sources compile to.
 
     python contracts/script/artifacts.py --write    compile and write them
-    python contracts/script/artifacts.py --check    compile and compare; 1 and the names if one differs
+    python contracts/script/artifacts.py --check    compile and compare the bytes; 1 if one differs
 
 Needs Python's standard library, `npm ci` in contracts/ and nothing else.
 """
@@ -43,7 +43,7 @@ def compiled() -> dict[str, str]:
     """File name -> text of each artifact, compiled from nothing in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [forge(), "build", "src", "--force", "--out", f"{folder}/out"]
-        subprocess.run(
+        subprocess.run(  # noqa: S603 (forge and constants)
             [*command, "--cache-path", f"{folder}/cache"],
             cwd=CONTRACTS,
             check=True,
@@ -90,9 +90,7 @@ def main() -> int:
         print(f"{len(texts)} artifacts written")
         return 0
     committed = {path.name: path.read_text() for path in ARTIFACTS.glob("*.json")}
-    wrong = sorted(
-        name for name in texts | committed if texts.get(name) != committed.get(name)
-    )
+    wrong = sorted(name for name in texts | committed if texts.get(name) != committed.get(name))
     for name in wrong:
         print(f"{name} is not what the sources compile to", file=sys.stderr)
     if not wrong:

@@ -67,7 +67,7 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
     function proposeTreasury(address candidate) external override onlyOwner {
         if (candidate == address(0) || candidate == address(this)) revert TreasuryInvalid(candidate);
         uint64 from = uint64(block.timestamp);
-        if (treasury != address(0)) from += uint64(TREASURY_DELAY);
+        if (treasury != address(0)) from += uint64(TREASURY_DELAY); // forge-lint: disable-line(unsafe-typecast)
         proposedTreasury = candidate;
         proposedFrom = from;
         emit TreasuryProposed(candidate, from);
@@ -92,6 +92,7 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
         }
         if (block.timestamp < proposedFrom) revert TreasuryTooEarly(proposedFrom, block.timestamp);
         if (msg.sender != candidate) {
+            // slither-disable-next-line unused-return
             (address signer,,) = ECDSA.tryRecover(treasuryDigest(candidate), signature);
             if (signer != candidate) revert TreasuryNotProven(candidate);
         }
@@ -145,7 +146,8 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
             bytes32 salt = salts[i];
             address deposit = depositAddress(salt);
             uint256 held = deposit.balance;
-            if (held == 0) continue;
+            // slither-disable-next-line incorrect-equality
+            if (held == 0) continue; // nothing to sweep; who sends a wei only pays for its sweep
             assembly ("memory-safe") {
                 if iszero(extcodesize(deposit)) {
                     mstore(0x00, 0x2b85ba38) // deploy(bytes32)

@@ -1,4 +1,4 @@
-"""A bare Anvil and the committed artifacts: what the contract tests need of a chain, nothing of ours."""
+"""A bare Anvil and the committed artifacts: what the contract tests need of a chain."""
 
 from __future__ import annotations
 

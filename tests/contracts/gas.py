@@ -2,8 +2,9 @@
 
     .venv/bin/python -m tests.contracts.gas     writes contracts/gas-report.md
 
-The usual way gives each deposit address a key: ETH is sent from it (21,000), a token needs gas sent there first
-and then the transfer. Every figure is gas per deposit; the transaction's own 21,000 is shared by its batch.
+The usual way gives each deposit address a key: ETH is sent from it (21,000), a token needs gas sent
+there first and then the transfer. Every figure is gas per deposit; the transaction's own 21,000 is
+shared by its batch.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ def measure() -> str:
 
 TITLE = """# Gas per swept deposit
 
-Measured by `tests/contracts/gas.py` on Anvil with OpenZeppelin's ERC-20; a test compares this page with a new
-measurement. `first sweep` deploys the address, `used again` finds it deployed. The usual way, without contracts,
-sends ETH from a key per address (21,000), or gas to that key and then the token.
+Measured by `tests/contracts/gas.py` on Anvil with OpenZeppelin's ERC-20; a test compares this page
+with a new measurement. `first sweep` deploys the address (`fresh` says so), `used again` finds it
+deployed. The usual way, without contracts, sends ETH from a key per address (21,000), or gas to
+that key and then the token.
 """
 
 
@@ -71,9 +73,7 @@ def _usual(chain: Chain, token: Contract) -> int:
     return 21_000 + int(transfer["gasUsed"], 16)
 
 
-def _sweep(
-    chain: Chain, factory: Contract, token: str, salts: list[bytes], *, fresh: int
-) -> int:
+def _sweep(chain: Chain, factory: Contract, token: str, salts: list[bytes], *, fresh: int) -> int:
     paid = Contract(chain, "SandboxToken", token)
     for salt in salts:
         deposit = factory.call("depositAddress", salt)
@@ -82,9 +82,9 @@ def _sweep(
         else:
             paid.send("mint", deposit, 10**6)
     receipt = factory.send("sweep", [(token, fresh, salts)], CALL_GAS)
-    assert len([log for log in receipt["logs"] if log["address"] == factory.address.lower()]) == len(
-        salts
-    )
+    assert len(
+        [log for log in receipt["logs"] if log["address"] == factory.address.lower()]
+    ) == len(salts)
     return int(receipt["gasUsed"], 16) // len(salts)
 
 

@@ -73,6 +73,34 @@ class Follower:
             return None
         return batch
 
+    async def refresh(self, cursor: Cursor, *, stored: Stored) -> Batch | None:
+        """An empty batch at `cursor` while it is the head: what became safe, final or agreed to
+        since its block came. None when there is something to follow instead."""
+
+        async def read(endpoint: Endpoint) -> Batch | None:
+            reader = self._reader(endpoint)
+            head = await reader.head()
+            if head.hash != cursor.hash:
+                return None
+            safe, final = await self._tags(reader, cursor.number, Run(), stored)
+            return Batch(
+                network=self._network.id,
+                start=cursor,
+                fork=None,
+                blocks=(),
+                movements=(),
+                sweeps=(),
+                head=cursor.number,
+                safe=safe,
+                finalized=final,
+                agreed=await self._agreement.ask(endpoint, None, ()),
+            )
+
+        try:
+            return await self._from_any(read)
+        except _Behind:
+            return None
+
     async def start_cursor(self) -> Cursor:
         """The head, for a network that is followed for the first time."""
 

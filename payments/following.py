@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import select
 
 from chain.blocks import Follower
 from chain.endpoints import Endpoints
@@ -31,11 +32,12 @@ from payments.batch import apply_batch
 from payments.comparison import Rotation
 from payments.expiry import expire_due
 from payments.intake import deposit_owners, house_roles, parties
-from payments.tables import BlockRow, NetworkCursor
+from payments.tables import BlockRow, Deposit, NetworkCursor
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1
+DEPTH_SECONDS = 5
 
 
 class Following:
@@ -48,6 +50,7 @@ class Following:
         self._follower = Follower(network, endpoints)
         self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
         self._good_at = wall()
+        self._depth_at = time.monotonic()
         self._log = log.bind(network=network.id)
         self._rotation = Rotation(network) if network.traces is Traces.NONE else None
 
@@ -160,6 +163,22 @@ class Following:
             await network_state.still_followed(session, self._context, self._network)
         async with self._context.database.begin() as session:
             await expire_due(session, self._context)
+        if time.monotonic() - self._depth_at > DEPTH_SECONDS:
+            self._depth_at = time.monotonic()
+            await self._judge_depth()
+
+    async def _judge_depth(self) -> None:
+        """Finality and a second endpoint's word come without a block of their own (MONEY 2)."""
+        pending = select(Deposit.id).where(
+            Deposit.network == self._network.id, Deposit.status == "pending"
+        )
+        async with self._context.database.read() as session:
+            if await session.scalar(pending.limit(1)) is None:
+                return
+        at = await self._cursor()
+        batch = await self._follower.refresh(Cursor(at.number, at.hash), stored=self._stored)
+        if batch is not None:
+            await self._apply(batch)
 
     async def _judge_stall(self) -> None:
         silent = wall() - self._good_at

@@ -308,12 +308,8 @@ class Naive:
         return self.facts.expires_at if cancelled is None else min(self.facts.expires_at, cancelled)
 
     def value(self, deposit: DepositFact, rate: int) -> Decimal:
-        return (
-            Decimal(deposit.amount)
-            / 10**deposit.decimals
-            * (Decimal(rate) / 10**18)
-            * 10**self.facts.currency_decimals
-        )
+        coins = Decimal(deposit.amount).scaleb(-deposit.decimals)
+        return (coins * Decimal(rate).scaleb(-18)).scaleb(self.facts.currency_decimals)
 
     def sum(self, statuses: set[str]) -> tuple[int, Decimal]:
         total = Decimal(0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chain.types import Batch
@@ -134,20 +134,29 @@ async def _affected(
         )
         gone = {i for i in await session.scalars(query) if i is not None}
     now_at = heights_of.of(cursor)
-    pending = await session.execute(
+    pending = (
         select(
+            Deposit.network,
             Deposit.invoice_id,
             Deposit.required,
-            Deposit.house_value,
             Deposit.block_number,
             Deposit.waiting_for,
-        ).where(Deposit.network == network.id, Deposit.status == "pending")
+            func.sum(Deposit.house_value)
+            .over(partition_by=Deposit.invoice_id)
+            .label("unconfirmed"),
+            func.bool_or(Deposit.house_value.is_(None))
+            .over(partition_by=Deposit.invoice_id)
+            .label("unpriced"),
+        )
+        .where(Deposit.status == "pending")
+        .subquery()
     )
-    ripe = {
-        invoice_id
-        for invoice_id, policy, value, number, waiting in pending
-        if invoice_id is not None and waits_for(network, policy, value, number, now_at) != waiting
-    }
+    ripe: set[UUID] = set()
+    for row in await session.execute(select(pending).where(pending.c.network == network.id)):
+        unconfirmed = None if row.unpriced else int(row.unconfirmed)
+        waits = waits_for(network, row.required, unconfirmed, row.block_number, now_at)
+        if row.invoice_id is not None and waits != row.waiting_for:
+            ripe.add(row.invoice_id)
     return gone, ripe
 
 
@@ -184,11 +193,16 @@ def _set_policy(network: Network, cases: Collection[Case]) -> None:
     do not slip under a limit."""
     for case in cases:
         pending = [d for d in case.deposits if d.status == "pending" and d.network == network.id]
-        values = [d.house_value for d in case.deposits if d.status == "pending"]
-        total = sum(v for v in values if v is not None) if None not in values else None
+        total = _unconfirmed(case)
         for deposit in pending:
             deposit.required = required(network, total)
             deposit.waiting_for = deposit.waiting_for or "confirmations"
+
+
+def _unconfirmed(case: Case) -> int | None:
+    """The sum of its pending deposits on all networks; None where one has no fresh price."""
+    values = [d.house_value for d in case.deposits if d.status == "pending"]
+    return None if None in values else sum(v for v in values if v is not None)
 
 
 def _tell_facts(
@@ -217,13 +231,14 @@ def _confirm(
 ) -> list[tuple[Case, Deposit]]:
     confirmed = []
     for case in cases:
+        total = _unconfirmed(case)
         for deposit in case.deposits:
             if deposit.network != network.id or deposit.status != "pending":
                 continue
             if only is not None and deposit.id not in only:
                 continue
             deposit.waiting_for = waits_for(
-                network, deposit.required, deposit.house_value, deposit.block_number, heights
+                network, deposit.required, total, deposit.block_number, heights
             )
             if deposit.waiting_for is None:
                 deposit.status, deposit.confirmed_at = "confirmed", now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -166,19 +166,26 @@ def returned(
     def name(d: Deposit) -> tuple[str, str, str, int]:
         return d.tx_hash, d.address, d.token, d.amount
 
-    left = Counter(name(deposit) for deposit in gone)
+    left: dict[tuple[str, str, str, int], list[Deposit]] = defaultdict(list)
+    for deposit in gone:
+        left[name(deposit)].append(deposit)
+    quiet: set[UUID] = set()
     back: set[UUID] = set()
     for _, deposit in arrived:
-        if left[name(deposit)] > 0:
-            left[name(deposit)] -= 1
+        if same := left[name(deposit)]:
+            was = same.pop(0)
+            _inherit(deposit, was)
+            quiet.add(was.id)
             back.add(deposit.id)
-    seen_again = Counter(name(d) for _, d in arrived if d.id in back)
-    quiet: set[UUID] = set()
-    for deposit in gone:
-        if seen_again[name(deposit)] > 0:
-            seen_again[name(deposit)] -= 1
-            quiet.add(deposit.id)
     return quiet, back
+
+
+def _inherit(deposit: Deposit, was: Deposit) -> None:
+    """The same payment keeps what it was worth when it was seen, and what was said and decided."""
+    deposit.house_value, deposit.price_when_seen = was.house_value, was.price_when_seen
+    deposit.seen_at, deposit.held = was.seen_at, was.held
+    deposit.inbox_reason = was.inbox_reason
+    deposit.resolution, deposit.resolved_at = was.resolution, was.resolved_at
 
 
 def claimed_by(sweep: Swept, movement: Movement) -> bool:

@@ -43,16 +43,17 @@ def reached(policy: str, block_number: int, heights: Heights) -> bool:
 
 
 def waits_for(
-    network: Network, policy: str, house_value: int | None, block_number: int, heights: Heights
+    network: Network, policy: str, unconfirmed: int | None, block_number: int, heights: Heights
 ) -> str | None:
-    """What a pending deposit waits for; None when it is confirmed.
+    """What a pending deposit waits for; None when it is confirmed. `unconfirmed` is the sum of
+    its invoice's pending deposits in the house currency, None without a fresh price.
 
     An endpoint that holds a later block of the same chain holds this one too.
     """
     if not reached(policy, block_number, heights):
         return "confirmations"
     limit = network.second_endpoint_above
-    large = limit is not None and (house_value is None or house_value > limit)
+    large = limit is not None and (unconfirmed is None or unconfirmed > limit)
     if large and (heights.agreed is None or heights.agreed < block_number):
         return "second_endpoint"
     return None

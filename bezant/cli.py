@@ -5,19 +5,18 @@ no key and no SDK. Exit codes: 0 done, 1 failed, 2 wrong use.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from bezant import developers
+
 if TYPE_CHECKING:
-    from bezant.client import Client
     from bezant.settings import Settings
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
-Command = Callable[..., Any]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 config = click.option(
@@ -28,27 +27,10 @@ data_dir = click.option(
 )
 
 
-def service(command: Command) -> Command:
-    """Options of a command that speaks to a running service; by default the sandbox's."""
-    for option in (
-        data_dir,
-        click.option("--api-key", envvar="BEZANT_API_KEY", help="Else the sandbox's own."),
-        click.option("--url", envvar="BEZANT_URL", help="The API, else the running sandbox."),
-    ):
-        command = option(command)
-    return command
-
-
 def _settings(file: Path | None) -> Settings:
     from bezant.settings import load
 
     return load(file)
-
-
-def _client(url: str | None, api_key: str | None, directory: Path | None) -> Client:
-    from bezant.client import connect
-
-    return connect(url, api_key, directory)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -159,8 +141,12 @@ def key() -> None:
 @config
 @as_json
 def key_create(
-    merchant: str | None, scopes: tuple[str, ...], name: str | None, config: Path | None, as_json: bool
-) -> None:  # fmt: skip
+    merchant: str | None,
+    scopes: tuple[str, ...],
+    name: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
     """A new key, shown this once."""
     from bezant.administration import create_key, show
 
@@ -199,10 +185,18 @@ def ledger() -> None:
 @data_dir
 @as_json
 def ledger_verify(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Proves the hash chain, every entry's sum and every balance; 1 if something is wrong."""
-    from bezant.administration import verify_ledger
+    """Proves the hash chain, every entry's sum and every balance; exit 1 if something is wrong.
 
-    sys.exit(verify_ledger(config, data_dir, as_json))
+    Without --config: the running sandbox's, if there is one.
+    """
+    from bezant import administration
+    from bezant.bootstrap import database_url
+    from bezant.settings import sandbox_dir
+
+    url = None if config else administration.url_of_sandbox(sandbox_dir(data_dir))
+    report = administration.verify_ledger(url or database_url(_settings(config)))
+    administration.show_report(report, as_json)
+    sys.exit(0 if report.ok else 1)
 
 
 @cli.command()
@@ -213,9 +207,18 @@ def bench() -> None:
     sys.exit(run_bench())
 
 
+for command in (
+    developers.invoice,
+    developers.pay,
+    developers.chain,
+    developers.listen,
+    developers.scenario,
+):
+    cli.add_command(command)
+
+
 def main() -> None:
     """The entry point: refusals are one sentence on stderr."""
-    import bezant.developers  # noqa: F401  (its commands join the group)
     from core.errors import BezantError, Misconfigured
 
     try:

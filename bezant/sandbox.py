@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from bezant.settings import data_dir as default_data_dir
+from bezant.settings import sandbox_dir
 from sandbox.supervisor import Options
 from sandbox.supervisor import run as supervise
-
-
-def sandbox_dir(given: Path | None) -> Path:
-    """Where a sandbox keeps everything: as said, else `sandbox` in the data directory."""
-    return given.expanduser().absolute() if given else default_data_dir() / "sandbox"
 
 
 def run(
@@ -45,7 +39,6 @@ def run(
 
 
 def _show(console: Console, content: dict[str, Any]) -> None:
-    table = Table(show_header=False, box=None, padding=(0, 2))
     rows = [
         ("API", content["api_url"]),
         ("docs", f"{content['api_url']}/docs"),
@@ -56,8 +49,7 @@ def _show(console: Console, content: dict[str, Any]) -> None:
         ("database", content["database_url"]),
     ]
     for name, value in rows:
-        table.add_row(f"[bold]{name}[/bold]", value)
-    console.print(table, soft_wrap=True)
+        console.print(f"  [bold]{name:<15}[/bold] {value}", soft_wrap=True)
     console.print("Ready. Ctrl-C stops everything.")
 
 

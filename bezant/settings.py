@@ -71,6 +71,11 @@ def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("BEZANT_DATA_DIR") or default_data_dir()).expanduser().absolute()
 
 
+def sandbox_dir(given: Path | None) -> Path:
+    """Where a sandbox keeps everything: as said, else `sandbox` in the data directory."""
+    return given.expanduser().absolute() if given else data_dir() / "sandbox"
+
+
 def _read(path: Path) -> tuple[Configuration, Catalog]:
     try:
         document = tomllib.loads(path.read_text())

@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from core.clock import wall
 from core.errors import BezantError, EndpointFailed
 from sandbox.contracts import ROOT
 from sandbox.node import Node
@@ -28,13 +27,20 @@ def binary() -> str:
 
 
 class Anvil:
-    """A node with its own state file. `offset` gives the test clock's seconds."""
+    """A node with its own state file. `now` gives the domain's time in unix seconds.
 
-    def __init__(self, chain_id: int, state: Path, log: Path, offset: Callable[[], int]) -> None:
+    `genesis` (unix seconds) must be the same at each start: Anvil makes block 0 anew before it
+    loads its state, and two of them would both be kept.
+    """
+
+    def __init__(
+        self, chain_id: int, genesis: int, state: Path, log: Path, now: Callable[[], int]
+    ) -> None:
         self.chain_id = chain_id
+        self._genesis = genesis
         self._state = state
         self._log = log
-        self._offset = offset
+        self._now = now
         self.child: Child | None = None
         self.node = Node("")
 
@@ -45,16 +51,15 @@ class Anvil:
             self.node = Node(f"http://127.0.0.1:{port}")
             arguments = [
                 binary(), "--silent", "--host", "127.0.0.1", "--port", str(port),
-                "--chain-id", str(self.chain_id),
+                "--chain-id", str(self.chain_id), "--timestamp", str(self._genesis),
                 "--state", str(self._state), "--state-interval", str(SAVE_SECONDS),
             ]  # fmt: skip
             self.child = Child(f"anvil {self.chain_id}", arguments, self._log)
         await self.child.start()
         await self._wait()
-        # Neither impersonation nor the test clock is part of its state.
+        # Neither impersonation nor its idea of the time is part of its state.
         await self.node.open_faucet()
-        if self._offset():
-            await self.node.set_time(int(wall().timestamp()) + self._offset())
+        await self.node.set_time(self._now())
 
     async def _wait(self) -> None:
         assert self.child is not None  # noqa: S101  (start made it)

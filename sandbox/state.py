@@ -9,15 +9,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.clock import wall
+
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """Keys are hex. The merchant and its keys are empty until they are made."""
+    """Keys are hex, `genesis` in unix seconds. Merchant and API keys are empty until made."""
 
     secret_key: str
     owner_key: str
     treasury_key: str
     networks: int
+    genesis: int
     merchant_id: str = ""
     webhook_secret: str = ""
     api_key: str = ""
@@ -38,6 +41,7 @@ def load(directory: Path, networks: int | None) -> State:
         owner_key=os.urandom(32).hex(),
         treasury_key=os.urandom(32).hex(),
         networks=networks or 2,
+        genesis=int(wall().timestamp()),
     )
 
 

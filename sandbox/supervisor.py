@@ -120,9 +120,10 @@ class Supervisor:
     async def _start_anvil(self, chain_id: int) -> None:
         anvil = Anvil(
             chain_id,
+            self.state.genesis,
             self._directory / "anvil" / f"{chain_id}.json",
             self._logs / f"anvil-{chain_id}.log",
-            lambda: self._offset,
+            self._now,
         )
         self.anvils.append(anvil)
         await anvil.start()

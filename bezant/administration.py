@@ -1,0 +1,192 @@
+"""Commands of whoever runs an installation: merchants, keys, the books, forks."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bezant.bootstrap import open_context
+from bezant.settings import Settings
+from core import ids
+from core.errors import Misconfigured
+from ledger.verify import Report
+from merchants import keys, merchants, scopes
+from merchants.tables import ApiKey
+
+
+def create_merchant(settings: Settings, name: str) -> dict[str, Any]:
+    """A merchant, its first key and its webhook secret."""
+
+    async def do() -> dict[str, Any]:
+        async with (
+            open_context(settings, listen=False) as context,
+            context.database.begin() as session,
+        ):
+            now = context.clock.now()
+            merchant, secret = await merchants.create(session, context, name, now=now)
+            _, plaintext = await keys.create_key(
+                session, merchant.id, [scopes.EVERYTHING], "first", now
+            )
+            return {**merchants.show(merchant), "webhook_secret": secret, "api_key": plaintext}
+
+    return asyncio.run(do())
+
+
+def create_key(
+    settings: Settings, merchant: str | None, wanted: Sequence[str], name: str | None
+) -> dict[str, Any]:
+    """Raises NotFound, Invalid."""
+
+    async def do() -> dict[str, Any]:
+        async with (
+            open_context(settings, listen=False) as context,
+            context.database.begin() as session,
+        ):
+            merchant_id = None
+            if merchant is not None:
+                merchant_id = (await merchants.find(session, ids.read("mer", merchant))).id
+            now = context.clock.now()
+            key, plaintext = await keys.create_key(session, merchant_id, wanted, name, now)
+            return {**keys.show(key), "key": plaintext}
+
+    return asyncio.run(do())
+
+
+def list_keys(settings: Settings, merchant: str | None) -> list[dict[str, Any]]:
+    """All of them, newest first."""
+
+    async def do() -> list[dict[str, Any]]:
+        async with (
+            open_context(settings, listen=False) as context,
+            context.database.read() as session,
+        ):
+            merchant_id = None
+            if merchant is not None:
+                merchant_id = (await merchants.find(session, ids.read("mer", merchant))).id
+            found: list[ApiKey] = []
+            more = True
+            while more:
+                cursor = found[-1].id if found else None
+                page, more = await keys.page(
+                    session, merchant_id=merchant_id, limit=100, cursor=cursor
+                )
+                found += page
+            return [keys.show(key) for key in found]
+
+    return asyncio.run(do())
+
+
+def revoke_key(settings: Settings, key_id: str) -> dict[str, Any]:
+    """Raises NotFound."""
+
+    async def do() -> dict[str, Any]:
+        async with (
+            open_context(settings, listen=False) as context,
+            context.database.begin() as session,
+        ):
+            key = await keys.revoke(session, ids.read("key", key_id), context.clock.now())
+            return keys.show(key)
+
+    return asyncio.run(do())
+
+
+def accept_fork(settings: Settings, network: str) -> None:
+    """Raises NotFound when that network is not halted by a fork."""
+    from payments.network_state import accept_fork as accept
+
+    async def do() -> None:
+        async with (
+            open_context(settings, listen=False) as context,
+            context.database.begin() as session,
+        ):
+            await accept(session, context, network)
+
+    asyncio.run(do())
+
+
+def verify_ledger(url: str) -> Report:
+    """Walks the whole ledger of the database at `url`."""
+    from core.db import Database
+    from ledger.verify import verify
+
+    async def do() -> Report:
+        database = Database(url, size=1)
+        try:
+            return await verify(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(do())
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "entries": report.entries,
+        "head": report.head.hex(),
+        "pending": report.pending,
+        "problems": [
+            {"kind": p.kind, "entry": p.entry, "message": p.message} for p in report.problems
+        ],
+    }
+
+
+def show_report(report: Report, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report_json(report), indent=2))
+        return
+    for problem in report.problems:
+        click.echo(f"{problem.kind}: {problem.entry or ''} {problem.message}")
+    verdict = "the ledger is whole" if report.ok else f"{len(report.problems)} problems"
+    waiting = f", {report.pending} wait for their number" if report.pending else ""
+    click.echo(f"{report.entries} entries in the chain{waiting}: {verdict}.")
+
+
+def run_bench() -> int:
+    """The benchmark comes with the repository, not with the package."""
+    if importlib.util.find_spec("bench") is None:
+        raise Misconfigured("bench is not here: run it in a checkout of the repository")
+    module = importlib.import_module("bench.run")
+    return int(module.main())
+
+
+def show(found: dict[str, Any], as_json: bool) -> None:
+    """One thing: JSON, or a line for each field that has a value."""
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        if value not in (None, "", [], {}) and name != "object":
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            click.echo(f"{name:<16} {text}")
+
+
+def show_table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Many of the same kind."""
+    if as_json:
+        click.echo(json.dumps(list(rows), indent=2))
+        return
+    table = Table(box=None)
+    columns = ["id", "prefix", "name", "merchant", "scopes", "last_used_at", "revoked_at"]
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        values = [row[c] for c in columns]
+        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v or "") for v in values))
+    Console().print(table)
+
+
+def url_of_sandbox(directory: Path) -> str | None:
+    """The database of the sandbox that runs there, if one does."""
+    from sandbox import ready
+
+    found = ready.read(directory)
+    return found["database_url"] if found else None

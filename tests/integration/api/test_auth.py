@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-import pytest
 from sqlalchemy import select, text
 
 from core import ids
@@ -32,17 +31,14 @@ async def key_of(world: World, key: str) -> ApiKey:
         return (await session.scalars(select(ApiKey).where(ApiKey.hash == digest))).one()
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
+async def test_without_a_valid_key_nothing_is_told(world: World) -> None:
+    for header in (
         *("", "Bearer", "Bearer ", "Basic c2tfeDo=", "sk_x", "Bearer sk_wrong", "Bearer xx_wrong"),
         *("Bearer sk_" + "a" * 5000, "Bearer naïve"),
-    ],
-)
-async def test_without_a_valid_key_nothing_is_told(world: World, header: str) -> None:
-    answer = await world.stranger.get("/v1/deposits", headers={"Authorization": header})
-    assert (answer.status, answer.code) == (401, "unauthorized")
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    ):
+        answer = await world.stranger.get("/v1/deposits", headers={"Authorization": header})
+        assert (answer.status, answer.code) == (401, "unauthorized"), header
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 async def test_without_any_header_it_is_401(world: World) -> None:
@@ -54,13 +50,11 @@ async def test_the_scheme_is_read_in_any_case(world: World) -> None:
     assert (await world.stranger.get("/v1/deposits", headers=header)).status == 200
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATOR_PATHS)
-async def test_a_merchants_key_on_an_operators_path_is_403(
-    world: World, method: str, path: str
-) -> None:
-    body = {"name": "x"} if path == "/v1/merchants" else {"merchant": None, "scopes": ["*"]}
-    answer = await world.one(method, path, json=body)
-    assert (answer.status, answer.code) == (403, "forbidden")
+async def test_a_merchants_key_on_an_operators_path_is_403(world: World) -> None:
+    for method, path in OPERATOR_PATHS:
+        body = {"name": "x"} if "merchants" in path else {"merchant": None, "scopes": ["*"]}
+        answer = await world.one(method, path, json=body)
+        assert (answer.status, answer.code) == (403, "forbidden"), (method, path)
 
 
 async def test_a_key_without_the_scope_is_403_and_names_it(world: World) -> None:
@@ -69,9 +63,9 @@ async def test_a_key_without_the_scope_is_403_and_names_it(world: World) -> None
     assert "deposits:read" in answer.json["detail"]
 
 
-@pytest.mark.parametrize("scope", ["deposits:read", "deposits:*", "*"])
-async def test_a_key_with_the_scope_may(world: World, scope: str) -> None:
-    assert (await (await world.key("one", scope)).get("/v1/deposits")).status == 200
+async def test_a_key_with_the_scope_may(world: World) -> None:
+    for scope in ("deposits:read", "deposits:*", "*"):
+        assert (await (await world.key("one", scope)).get("/v1/deposits")).status == 200, scope
 
 
 async def test_only_the_hash_is_kept(world: World) -> None:

@@ -162,11 +162,11 @@ async def test_twenty_at_once_are_one(world: World) -> None:
             assert (answer.status, answer.code) == (409, "idempotency_in_progress")
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "naïve", "tab\tinside"])
-async def test_keys_out_of_bounds_are_refused(world: World, key: str) -> None:
-    answer = await world.operator.post(PATH, {"name": "x"}, **with_key(key))
-    assert answer.status == 422
-    assert answer.json["errors"][0]["field"] == "Idempotency-Key"
+async def test_keys_out_of_bounds_are_refused(world: World) -> None:
+    for key in ("", "x" * 256, "naïve", "tab\tinside"):
+        answer = await world.operator.post(PATH, {"name": "x"}, **with_key(key))
+        assert answer.status == 422, key
+        assert answer.json["errors"][0]["field"] == "Idempotency-Key"
 
 
 async def test_the_longest_key_is_taken(world: World) -> None:

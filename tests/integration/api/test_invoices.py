@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
 from sqlalchemy import func, select, text
 
 from api.schemas import Invoice as Shown
@@ -236,24 +235,24 @@ async def test_an_operator_reads_all_and_writes_for_nobody(world: World) -> None
     assert (await world.operator.post(f"{PATH}/{made['id']}/cancel")).status == 403
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("status=paid", "status"),
-        ("status=", "status"),
-        ("created_after=yesterday", "created_after"),
-        ("created_after=1700000000", "created_after"),
-        ("created_after=2026-01-01", "created_after"),
-        ("created_after=2026-01-01T00:00:00", "created_after"),
-        ("created_after=0000-01-01T00:00:00Z", "created_after"),
-        ("created_after=0001-01-01T00:00:00%2B14:00", "created_after"),
-        ("reference=" + "r" * 256, "reference"),
-        ("cursor=inv_x", "cursor"),
-    ],
-)
-async def test_filters_that_cannot_be_are_refused(world: World, query: str, field: str) -> None:
-    answer = await world.one.get(f"{PATH}?{query}")
-    assert (answer.status, answer.json["errors"][0]["field"]) == (422, field)
+QUERIES = [
+    ("status=paid", "status"),
+    ("status=", "status"),
+    ("created_after=yesterday", "created_after"),
+    ("created_after=1700000000", "created_after"),
+    ("created_after=2026-01-01", "created_after"),
+    ("created_after=2026-01-01T00:00:00", "created_after"),
+    ("created_after=0000-01-01T00:00:00Z", "created_after"),
+    ("created_after=0001-01-01T00:00:00%2B14:00", "created_after"),
+    ("reference=" + "r" * 256, "reference"),
+    ("cursor=inv_x", "cursor"),
+]
+
+
+async def test_filters_that_cannot_be_are_refused(world: World) -> None:
+    for query, field in QUERIES:
+        answer = await world.one.get(f"{PATH}?{query}")
+        assert (answer.status, answer.json["errors"][0]["field"]) == (422, field), query
 
 
 async def test_created_after_filters(world: World) -> None:

@@ -200,11 +200,19 @@ def ledger_verify(config: Path | None, data_dir: Path | None, as_json: bool) -> 
 
 
 @cli.command()
-def bench() -> None:
-    """How fast, as ratios to a floor taken in the same run."""
-    from bezant.administration import run_bench
+@click.argument("measures", nargs=-1)
+@click.option("--quick", is_flag=True, help="Smaller numbers: for the shape, not the figures.")
+@click.option(
+    "--output", type=FILE, default="bench.json", show_default=True, help="All figures as JSON."
+)
+def bench(measures: tuple[str, ...], quick: bool, output: Path) -> None:
+    """How fast, as ratios to a floor taken in the same run.
 
-    sys.exit(run_bench())
+    MEASURES are of: create read delivery catchup watched journal resources; all by default.
+    """
+    from sandbox.bench.main import run
+
+    sys.exit(run(measures, quick=quick, output=output))
 
 
 for command in (

@@ -1,0 +1,165 @@
+"""Catching up: the worker was off for ten thousand blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from chain.endpoints import Endpoints
+from chain.rpc import IN_FLIGHT, Rpc
+from core.errors import BezantError
+from core.networks import Network
+from payments.following import Following
+from sandbox import contracts
+from sandbox.bench import books
+from sandbox.bench.house import House
+from sandbox.bench.result import Aim, Row, paired
+from sandbox.node import Node
+
+TEMPLATE, COPY = "bench_catch_up", "bench_catch_up_run"
+GAS = hex(100_000)
+BITCART = "256/s; by default 300 blocks, then a jump"
+# Of a hundred blocks: most are empty, some carry strangers' transfers, a few pay one of us.
+PATTERN = {**dict.fromkeys(range(0, 100, 3), "strangers"), **dict.fromkeys(range(1, 100, 20), "us")}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Request bodies in the order they were sent, and how many were under way at once."""
+
+    bodies: list[bytes]
+    at_once: int
+
+
+class Recorder(Rpc):
+    """Notes what goes out; otherwise as any."""
+
+    def __init__(self, url: str, network: str) -> None:
+        super().__init__(url, network)
+        self.bodies: list[bytes] = []
+        self.at_once = 0
+        self._now = 0
+
+    async def _post(self, body: bytes, timeout: float) -> tuple[int, bytes]:
+        self.bodies.append(body)
+        self._now += 1
+        self.at_once = max(self.at_once, min(self._now, IN_FLIGHT))
+        try:
+            return await super()._post(body, timeout)
+        finally:
+            self._now -= 1
+
+
+async def measure(house: House) -> list[Row]:
+    """Ours applies every block to the books, the floor repeats the calls and drops the answers."""
+    blocks = house.number(10_000, 1_000)
+    async with (
+        house.anvil(books.CHAIN_ID) as node,
+        house.database(TEMPLATE) as url,
+    ):
+        network = await books.make_network(house, node)
+        addresses = await books.found(url, network, blocks // 20)
+        await _begin(url, network)
+        house.tell(f"mining {blocks:,} blocks")
+        await mine(node, network, addresses, blocks)
+        recorded, _ = await _ours(house, network, len(addresses))  # warms the node's caches too
+        ours, floor = [], []
+        for _ in range(house.number(5, 2)):
+            floor.append(blocks / await replay(node.url, recorded))
+            ours.append(blocks / (await _ours(house, network, len(addresses)))[1])
+    what = f"catch-up over {blocks:,} blocks"
+    return [
+        paired(what, "blocks/s", ours, floor, aim=Aim(0.8, at_least=True), peer=BITCART),
+    ]
+
+
+async def _begin(url: str, network: Network) -> None:
+    """The cursor stands at the head of now."""
+    async with books.open_books(url, network) as context, Endpoints(network) as endpoints:
+        await Following(context, network, endpoints).start()
+
+
+async def _ours(house: House, network: Network, payments: int) -> tuple[Recorded, float]:
+    """One run over a fresh copy of the books: its calls and its seconds.
+
+    Raises BezantError unless every payment was credited.
+    """
+    async with (
+        house.database(COPY, TEMPLATE) as url,
+        books.open_books(url, network) as context,
+        Endpoints(network) as endpoints,
+    ):
+        recorder = endpoints.all[0].rpc = Recorder(network.rpc_urls[0], network.id)
+        following = Following(context, network, endpoints)
+        started = time.perf_counter()
+        await following.catch_up()
+        took = time.perf_counter() - started
+        async with context.database.statement() as connection:
+            cursor = await connection.execute("select count(*) from deposits")
+            row = await cursor.fetchone()
+        if row is None or row[0] != payments:
+            raise BezantError(f"{row and row[0]} of {payments} payments were credited")
+        return Recorded(recorder.bodies, recorder.at_once), took
+
+
+async def replay(url: str, recorded: Recorded) -> float:
+    """The same requests, as many at once; every answer is read to its end and dropped. Seconds."""
+    waiting = iter(recorded.bodies)
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        for body in waiting:
+            async with session.post(url, data=body) as response:
+                await response.read()
+
+    connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
+    async with aiohttp.ClientSession(
+        connector=connector, headers={"content-type": "application/json"}
+    ) as session:
+        started = time.perf_counter()
+        await asyncio.gather(*(client(session) for _ in range(recorded.at_once)))
+        return time.perf_counter() - started
+
+
+async def mine(node: Node, network: Network, addresses: Sequence[str], blocks: int) -> None:
+    """Blocks after PATTERN; each address is paid 0.01 ETH once."""
+    accounts = await node.accounts()
+    usdc = network.tokens[1].address
+    await node.send_as_faucet(
+        [(usdc, contracts.call("mint(address,uint256)", a, 10**18)) for a in accounts]
+    )
+    await node.call("evm_setAutomine", False)
+    unpaid = list(addresses)
+    empty = 0
+    for number in range(blocks):
+        kind = PATTERN.get(number % 100)
+        if kind is None:
+            empty += 1
+            continue
+        await _mine_empty(node, empty)
+        empty = 0
+        sends = [_transfer(accounts, usdc, i) for i in range(3)]
+        if kind == "us":
+            sends[1] = sends[1] | {"to": unpaid.pop(), "value": hex(10**16), "data": "0x"}
+        await node.many([("eth_sendTransaction", [tx]) for tx in sends])
+        await node.call("evm_mine")
+    await _mine_empty(node, empty)
+    await node.call("evm_setAutomine", True)
+
+
+async def _mine_empty(node: Node, count: int) -> None:
+    if count:
+        await node.mine(count)
+
+
+def _transfer(accounts: Sequence[str], usdc: str, number: int) -> dict[str, str]:
+    """Between strangers: ETH and USDC in turns."""
+    stranger = "0x" + secrets.token_hex(20)
+    if number % 2:
+        return {"from": accounts[number], "to": stranger, "value": "0x1", "gas": GAS}
+    data = contracts.call("transfer(address,uint256)", stranger, 10**6)
+    return {"from": accounts[number], "to": usdc, "data": data, "gas": GAS}

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from bezant.bootstrap import open_context
 from bezant.settings import Settings
@@ -165,23 +163,25 @@ def show(found: dict[str, Any], as_json: bool) -> None:
         return
     for name, value in found.items():
         if value not in (None, "", [], {}) and name != "object":
-            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            text = value
+            if isinstance(value, list):
+                text = ", ".join(map(str, value))
+            elif isinstance(value, dict):
+                text = ", ".join(f"{k}: {v}" for k, v in value.items())
             click.echo(f"{name:<16} {text}")
 
 
-def show_table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Many of the same kind."""
+def show_keys(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """A line for each key."""
     if as_json:
         click.echo(json.dumps(list(rows), indent=2))
         return
-    table = Table(box=None)
-    columns = ["id", "prefix", "name", "merchant", "scopes", "last_used_at", "revoked_at"]
-    for column in columns:
-        table.add_column(column, overflow="fold")
     for row in rows:
-        values = [row[c] for c in columns]
-        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v or "") for v in values))
-    Console().print(table)
+        state = f"revoked {row['revoked_at']}" if row["revoked_at"] else ""
+        used = f"used {row['last_used_at']}" if row["last_used_at"] else "never used"
+        owner = row["merchant"] or "operator"
+        parts = [row["id"], f"{row['prefix']}...", owner, " ".join(row["scopes"]), row["name"]]
+        click.echo("  ".join(part for part in (*parts, used, state) if part))
 
 
 def url_of_sandbox(directory: Path) -> str | None:

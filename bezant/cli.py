@@ -159,9 +159,9 @@ def key_create(
 @as_json
 def key_list(merchant: str | None, config: Path | None, as_json: bool) -> None:
     """Keys, newest first (never their secrets)."""
-    from bezant.administration import list_keys, show_table
+    from bezant.administration import list_keys, show_keys
 
-    show_table(list_keys(_settings(config), merchant), as_json)
+    show_keys(list_keys(_settings(config), merchant), as_json)
 
 
 @key.command("revoke")

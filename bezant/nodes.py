@@ -1,0 +1,127 @@
+"""What `bezant doctor` asks of a network: its nodes, our contracts on it, its feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from chain import oracle
+from chain.decode import number
+from chain.endpoints import Endpoint, Endpoints
+from chain.wire import BLOCK_BY_NUMBER, CALL, CHAIN_ID, TRACE_BLOCK, TRACE_BY_HASH, Header
+from core.clock import wall
+from core.errors import ChainError, Misconfigured
+from core.networks import Network, Token, Traces
+from sandbox import contracts
+from wallets.addresses import checksum
+
+Row = tuple[str, str, str]  # verdict, about, sentence
+TIMEOUT_SECONDS = 10.0
+OLD_BLOCKS = 20  # a head older than so many block times is no head
+
+_METHODS = {
+    Traces.DEBUG: "debug_traceBlockByHash",
+    Traces.TRACE: "trace_block",
+}
+
+
+async def examine(network: Network) -> list[Row]:
+    """Findings of one network; a node that does not answer is one of them, never an exception."""
+    async with Endpoints(network, timeout=TIMEOUT_SECONDS) as endpoints:
+        rows = [await _guarded(f"node {e.name}", _node(network, e)) for e in endpoints.all]
+        best = endpoints.ranked()[0]
+        rows.append(await _guarded("traces", _traces(network, best)))
+        rows.append(await _guarded("factory", _factory(network, best)))
+        rows += [
+            await _guarded(f"token {token.asset.symbol}", _token(best, token))
+            for token in network.tokens
+            if not token.is_native
+        ]
+        rows.append(await _guarded("feeds", _feeds(network, endpoints)))
+    return rows
+
+
+async def _guarded(about: str, check: Awaitable[tuple[str, str]]) -> Row:
+    try:
+        verdict, sentence = await check
+    except (ChainError, Misconfigured) as error:
+        return "bad", about, f"{error}."
+    return verdict, about, sentence
+
+
+async def _node(network: Network, endpoint: Endpoint) -> tuple[str, str]:
+    chain_id = number(await endpoint.rpc.call(CHAIN_ID))
+    if chain_id != network.chain_id:
+        return "bad", f"its chain id is {chain_id}, {network.chain_id} is configured."
+    header: Header | None = await endpoint.rpc.call(BLOCK_BY_NUMBER, "latest", False)
+    if header is None:
+        return "bad", "it has no blocks."
+    height = number(header.number)
+    age = int(wall().timestamp()) - number(header.timestamp)
+    if network.block_seconds and age > OLD_BLOCKS * network.block_seconds:
+        return "bad", f"its head {height} is {age} s old: it does not follow the network."
+    return "ok", f"head {height}, {max(0, age)} s old."
+
+
+async def _traces(network: Network, endpoint: Endpoint) -> tuple[str, str]:
+    coin = network.tokens[0].asset.symbol
+    if network.traces is Traces.NONE:
+        sentence = (
+            f"without traces {coin} sent by contracts is found by comparing balances of open"
+            " addresses: later, dated at the first block with state, and not after an address's"
+            " monitoring ends."
+        )
+        return "note", sentence
+    header: Header | None = await endpoint.rpc.call(BLOCK_BY_NUMBER, "latest", False)
+    if header is not None and network.traces is Traces.DEBUG:
+        await endpoint.rpc.call(TRACE_BY_HASH, header.hash, {"tracer": "callTracer"})
+    elif header is not None:
+        await endpoint.rpc.call(TRACE_BLOCK, header.number)
+    return "ok", f"{coin} sent by contracts is found by {_METHODS[network.traces]}."
+
+
+async def _call(endpoint: Endpoint, to: str, signature: str) -> bytes:
+    data = {"to": to, "data": contracts.call(signature)}
+    answer: Any = await endpoint.rpc.call(CALL, data, "latest")
+    return bytes.fromhex(str(answer)[2:])
+
+
+async def _factory(network: Network, endpoint: Endpoint) -> tuple[str, str]:
+    if network.factory is None:
+        return "bad", f"networks.{network.id}.factory is missing: no deposit address can be made."
+    answer = await _call(endpoint, network.factory, "INIT_CODE_HASH()")
+    if not answer:
+        return "bad", f"there is no contract at {checksum(network.factory)}."
+    if "0x" + answer.hex() != network.deposit_init_code_hash:
+        return "bad", "it is another contract: its deposit addresses are not the ones we compute."
+    treasury = "0x" + (await _call(endpoint, network.factory, "treasury()"))[-20:].hex()
+    owner = "0x" + (await _call(endpoint, network.factory, "owner()"))[-20:].hex()
+    if int(treasury, 16) == 0:
+        return "bad", "it has no treasury yet: no sweep works until setTreasury was called here."
+    return "ok", f"owner {checksum(owner)}, treasury {checksum(treasury)}."
+
+
+async def _token(endpoint: Endpoint, token: Token) -> tuple[str, str]:
+    decimals = token.asset.decimals
+    answer = await _call(endpoint, token.address, "decimals()")
+    found = int.from_bytes(answer, "big") if answer else None
+    if found != decimals:
+        return "bad", f"{checksum(token.address)} says {found} decimals, {decimals} is configured."
+    return "ok", f"{decimals} decimals, as configured."
+
+
+async def _feeds(network: Network, endpoints: Endpoints) -> tuple[str, str]:
+    if not network.feeds:
+        return "note", "none is configured: prices must come from another network."
+    await oracle.check(endpoints)
+    reading = await oracle.read(endpoints)
+    now = int(wall().timestamp())
+    silent = []
+    for feed in network.feeds:
+        latest = reading.rounds[feed.address]
+        limit = feed.heartbeat_seconds + feed.grace_seconds
+        if latest is None or now - latest.updated_at > limit:
+            silent.append(feed.pair)
+    if silent:
+        return "bad", f"older than their heartbeat, or silent: {', '.join(silent)}."
+    return "ok", f"{', '.join(feed.pair for feed in network.feeds)} are what they should be."

@@ -127,19 +127,28 @@ def check(entry: Entry) -> None:
 
 
 async def post(
-    session: AsyncSession, entries: Sequence[Entry], *, guarded: Collection[str] = ()
+    session: AsyncSession,
+    entries: Sequence[Entry],
+    *,
+    guarded: Collection[str] = (),
+    repeated: bool = False,
 ) -> Posted:
-    """Writes entries in one statement; those whose key stands already are left out.
+    """Writes entries in one statement. Where `repeated`, those whose key stands already are left
+    out; otherwise such a key is a LedgerError: a fact that the caller took for new is in the books.
 
     `guarded` names debt accounts that must not become overdrawn by this: "enough funds" is a
     condition of the write itself, never an earlier read. Raises Conflict `insufficient_funds`
     (the caller's transaction must then roll back), LedgerError for an unbalanced entry.
     """
-    return await post_raw(await raw(session), entries, guarded=guarded)
+    return await post_raw(await raw(session), entries, guarded=guarded, repeated=repeated)
 
 
 async def post_raw(
-    connection: Raw, entries: Sequence[Entry], *, guarded: Collection[str] = ()
+    connection: Raw,
+    entries: Sequence[Entry],
+    *,
+    guarded: Collection[str] = (),
+    repeated: bool = False,
 ) -> Posted:
     """`post` on a psycopg connection."""
     if not entries:
@@ -168,6 +177,9 @@ async def post_raw(
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101  (a select without from always has a row)
     new, balances, touched = row
+    if len(new) < len(entries) and not repeated:
+        known = [entry.key for entry in entries if entry.id not in set(new)]
+        raise LedgerError(f"in the books already: {', '.join(known[:5])}")
     if len(balances) < touched:
         raise Conflict("not enough money for this", code="insufficient_funds")
     return Posted(frozenset(new), {(account, asset): int(b) for account, asset, b in balances})

@@ -60,7 +60,10 @@ async def test_a_key_happens_once(database: Database) -> None:
         assert posted.new == {one.id}
         assert posted.balances == {("place", "ETH"): 5, ("equity", "ETH"): -5}
     async with database.begin() as session:
-        assert (await post(session, [two])).new == frozenset()
+        assert (await post(session, [two], repeated=True)).new == frozenset()
+    with pytest.raises(LedgerError, match="once"):
+        async with database.begin() as session:
+            await post(session, [two])
     assert await balance(database, "place") == 5
 
 
@@ -68,7 +71,7 @@ async def test_a_race_for_a_key_is_won_once(database: Database) -> None:
     async def attempt() -> int:
         async with database.begin() as session:
             made = entry(*transfer("ETH", 5, debit="place", credit="equity"), key="raced")
-            return len((await post(session, [made])).new)
+            return len((await post(session, [made], repeated=True)).new)
 
     assert sum(await asyncio.gather(*(attempt() for _ in range(8)))) == 1
     assert await balance(database, "place") == 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -52,7 +52,7 @@ async def apply_batch(
     cursor = await session.get(NetworkCursor, network.id, with_for_update=True)
     if cursor is None or (cursor.number, cursor.hash) != (batch.start.number, batch.start.hash):
         return None
-    await _advance(session, cursor, batch, now)
+    await _advance(session, network, cursor, batch, now)
     connection = await raw(session)
     owners = await deposit_owners(connection, parties(batch))
     roles = await house_roles(connection, network.id)
@@ -96,7 +96,7 @@ async def apply_batch(
 
 
 async def _advance(
-    session: AsyncSession, cursor: NetworkCursor, batch: Batch, now: datetime
+    session: AsyncSession, network: Network, cursor: NetworkCursor, batch: Batch, now: datetime
 ) -> None:
     """The guard row moves first: everything below reads the new height from it."""
     if batch.blocks:
@@ -116,8 +116,9 @@ async def _advance(
     for block_hash, endpoints in batch.agreed.items():
         if len(endpoints) > 1 and block_hash in numbers:
             cursor.agreed = max(cursor.agreed or 0, numbers[block_hash])
-    if cursor.number >= batch.head:
-        cursor.followed_until = now
+    if batch.blocks and cursor.number >= batch.head:
+        stamp = datetime.fromtimestamp(batch.blocks[-1].timestamp, UTC)
+        cursor.followed_until = heights_of.known_until(network, stamp, now)
     cursor.updated_at = now
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.networks import Catalog
+from core.networks import Catalog, Network
 from payments.tables import NetworkCursor
 from payments.tiers import Heights
 
@@ -16,6 +16,16 @@ NEVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 def of(cursor: NetworkCursor) -> Heights:
     return Heights(cursor.number, cursor.safe, cursor.finalized, cursor.agreed)
+
+
+def known_until(network: Network, block_time: datetime, now: datetime) -> datetime:
+    """Until when the chain is known with a block of this time as its head.
+
+    Where blocks come at an interval that is the block's own time, for a node that lags shows an
+    old head and no later block is stamped earlier. A chain that mines on demand (block_seconds 0)
+    is known up to the moment it was looked at.
+    """
+    return min(block_time, now) if network.block_seconds else now
 
 
 async def load(session: AsyncSession) -> dict[str, Heights]:

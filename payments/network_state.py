@@ -16,7 +16,7 @@ from core.context import Context
 from core.errors import ForkBelowFinalized, NotFound
 from core.networks import Network
 from ledger.breaks import BreakKind, Difference
-from payments import overdraft
+from payments import heights, overdraft
 from payments.cases import Outcome
 from payments.tables import BlockRow, NetworkCursor
 from webhooks.events import NewEvent, emit
@@ -60,14 +60,13 @@ async def still_followed(session: AsyncSession, context: Context, network: Netwo
     the head must also be young; a chain that mines on demand (block_seconds 0) has no such age.
     """
     row = await session.get_one(NetworkCursor, network.id, with_for_update=True)
-    now = context.clock.now()
+    now = stamp = context.clock.now()
     if network.block_seconds:
-        block = await session.get(BlockRow, (network.id, row.number))
-        oldest = now - timedelta(seconds=network.stalled_after_seconds)
-        if block is not None and block.timestamp < oldest:
-            await stall(session, context, network, now - block.timestamp)
+        stamp = (await session.get_one(BlockRow, (network.id, row.number))).timestamp
+        if stamp < now - timedelta(seconds=network.stalled_after_seconds):
+            await stall(session, context, network, now - stamp)
             return
-    row.followed_until = now
+    row.followed_until = heights.known_until(network, stamp, now)
     if row.stalled:
         row.stalled = False
         await _tell(session, context, row, "network.recovered", {})

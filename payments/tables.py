@@ -38,7 +38,7 @@ class NetworkCursor(Base):
     safe: Mapped[int | None] = mapped_column(BigInteger)
     finalized: Mapped[int | None] = mapped_column(BigInteger)
     agreed: Mapped[int | None] = mapped_column(BigInteger)  # two endpoints hold this block
-    followed_until: Mapped[Moment]  # the domain's time when the cursor was last the head
+    followed_until: Mapped[Moment]  # no block up to here is unknown (heights.known_until)
     stalled: Mapped[bool] = mapped_column(Boolean)
     halted: Mapped[str | None] = mapped_column(Text)  # why nothing is credited
     endpoints: Mapped[list[dict[str, object]]] = mapped_column(JSONB)

@@ -309,6 +309,7 @@ class World:
     followings: dict[str, Following]
     endpoints: dict[str, Endpoints]
     merchant_id: UUID
+    timeout: float = 10
 
     @property
     def node(self) -> Node:
@@ -329,7 +330,7 @@ class World:
         for name in self.followings:
             await self.endpoints[name].close()
             network = self.context.catalog.networks[name]
-            self.endpoints[name] = Endpoints(network)
+            self.endpoints[name] = Endpoints(network, timeout=self.timeout)
             self.followings[name] = Following(self.context, network, self.endpoints[name])
             await self.followings[name].start()
 
@@ -493,9 +494,12 @@ async def add_merchant(context: Context) -> UUID:
 
 @asynccontextmanager
 async def world(
-    database: Database, networks: dict[Network, tuple[Node, Deployed]]
+    database: Database, networks: dict[Network, tuple[Node, Deployed]], *, timeout: float = 10
 ) -> AsyncIterator[World]:
-    """Joins a database and running nodes; every network is followed from its head of now."""
+    """Joins a database and running nodes; every network is followed from its head of now.
+
+    timeout: seconds that an endpoint has for an answer.
+    """
     clock = Clock()
     context = Context(
         database=database,
@@ -512,7 +516,7 @@ async def world(
         if ahead > clock.offset.total_seconds():  # an Anvil that a test before has moved on
             clock.set_offset(timedelta(seconds=ahead))
     await seed_prices(database, clock)
-    endpoints = {network.id: Endpoints(network) for network in networks}
+    endpoints = {network.id: Endpoints(network, timeout=timeout) for network in networks}
     followings = {n.id: Following(context, n, endpoints[n.id]) for n in networks}
     for following in followings.values():
         await following.start()
@@ -523,6 +527,7 @@ async def world(
         followings=followings,
         endpoints=endpoints,
         merchant_id=await add_merchant(context),
+        timeout=timeout,
     )
     for opened in endpoints.values():
         await opened.close()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 
 from core.db import Database
-from tests.world import Deployed, World, chain, connect, network_of
+from tests.faultproxy import FaultProxy
+from tests.world import Deployed, Node, World, anvil, chain, connect, network_of
 from tests.world import world as make_world
 
 Chain = tuple[str, Deployed]
@@ -45,3 +47,20 @@ async def two_networks(
             node = await stack.enter_async_context(connect(url))
             networks[network_of(node, deployed, number)] = (node, deployed)
         yield await stack.enter_async_context(make_world(database, networks))
+
+
+@pytest.fixture
+async def twins(
+    database: Database, first_chain: Chain
+) -> AsyncIterator[tuple[World, FaultProxy, Node]]:
+    """A world that looks through a proxy, and a second node with the same past."""
+    url, deployed = first_chain
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(connect(url))
+        other_url = await asyncio.to_thread(stack.enter_context, anvil())
+        other = await stack.enter_async_context(connect(other_url))
+        await other.rpc("anvil_loadState", await node.rpc("anvil_dumpState"))
+        proxy = await stack.enter_async_context(FaultProxy(url))
+        network = network_of(node, deployed, rpc_urls=(proxy.url,))
+        made = await stack.enter_async_context(make_world(database, {network: (node, deployed)}))
+        yield made, proxy, other

@@ -5,9 +5,7 @@ A payment that only comes back in another block of the same batch is no news to 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +25,7 @@ from tests.integration.payments.facts import (
     spend,
     status_of,
 )
-from tests.world import Node, World, anvil, calldata, connect, network_of
+from tests.world import Node, World, calldata, connect, network_of
 from tests.world import world as make_world
 
 DEPTHS = range(1, 11)
@@ -389,23 +387,6 @@ async def test_a_sweep_and_its_deposit_taken_back_together(world: World) -> None
         ("network:eip155:31337:treasury", "ETH"): 10**16,
     }
     await assert_sound(world)
-
-
-@pytest.fixture
-async def twins(
-    database: Database, first_chain: Chain
-) -> AsyncIterator[tuple[World, FaultProxy, Node]]:
-    """A world that looks through a proxy, and a second node with the same past."""
-    url, deployed = first_chain
-    async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(connect(url))
-        other_url = await asyncio.to_thread(stack.enter_context, anvil())
-        other = await stack.enter_async_context(connect(other_url))
-        await other.rpc("anvil_loadState", await node.rpc("anvil_dumpState"))
-        proxy = await stack.enter_async_context(FaultProxy(url))
-        network = network_of(node, deployed, rpc_urls=(proxy.url,))
-        made = await stack.enter_async_context(make_world(database, {network: (node, deployed)}))
-        yield made, proxy, other
 
 
 async def test_the_chain_flips_a_b_a(twins: tuple[World, FaultProxy, Node]) -> None:

@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {DepositFactory} from "../src/DepositFactory.sol";
-import {IDepositFactory} from "../src/IDepositFactory.sol";
+import {SandboxToken} from "../src/sandbox/SandboxToken.sol";
 
 /// @dev A token whose `transfer` is chosen: each way in which a real one has failed its users.
 contract HostileToken {
@@ -17,6 +17,9 @@ contract HostileToken {
         BalanceBomb,
         BalanceBurns,
         HugeBalance,
+        HidesHolders,
+        BurnsForHolders,
+        Vanishes,
         Reenters,
         Selfish
     }
@@ -44,7 +47,11 @@ contract HostileToken {
     function balanceOf(address account) external view returns (uint256) {
         if (WAY == Way.RevertsBalance) revert("no");
         if (WAY == Way.BalanceBurns) _burn();
-        if (WAY == Way.HugeBalance) return _held[account] == 0 ? 0 : type(uint256).max - 1;
+        if (WAY == Way.HidesHolders && _held[account] != 0) revert("no");
+        if (WAY == Way.BurnsForHolders && _held[account] != 0) _burn();
+        if (WAY == Way.HugeBalance || WAY == Way.Vanishes) {
+            return _held[account] == 0 ? 0 : type(uint256).max - 1;
+        }
         if (WAY == Way.AnswersShort) {
             assembly {
                 mstore(0x00, not(0))
@@ -64,6 +71,10 @@ contract HostileToken {
         if (WAY == Way.ReturnsFalse) return false;
         if (WAY == Way.ClaimsSuccess || WAY == Way.HugeBalance) return true;
         if (WAY == Way.BurnsGas) _burn();
+        if (WAY == Way.Vanishes) {
+            _held[msg.sender] = 0;
+            return true;
+        }
         if (WAY == Way.RevertsWithBomb) {
             assembly {
                 revert(0x00, 1000000)
@@ -81,6 +92,17 @@ contract HostileToken {
         assembly {
             invalid()
         }
+    }
+}
+
+/// @dev A token whose transfer costs a million gas and is honest otherwise.
+contract DearToken is SandboxToken {
+    constructor() SandboxToken("Dear", "DEAR", 18) {}
+
+    function _update(address from, address to, uint256 value) internal override {
+        uint256 start = gasleft();
+        while (from != address(0) && start - gasleft() < 1_000_000) {}
+        super._update(from, to, value);
     }
 }
 

@@ -2,44 +2,22 @@
 pragma solidity 0.8.30;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {DepositProxy} from "./DepositProxy.sol";
 import {IDepositFactory} from "./IDepositFactory.sol";
+import {TreasurySlot} from "./TreasurySlot.sol";
 
 /// @title DepositFactory
 /// @dev Deployed through the deterministic deployer with the owner as only argument: the same owner gets the
 /// same address on every network, and whoever deploys it first deploys it for that owner. There are no
 /// immutables, so the code is the same everywhere too, and one hash proves it.
-contract DepositFactory is IDepositFactory, Ownable2Step {
-    /// @notice Time between the proposal of a new treasury and the earliest moment it can be set.
-    uint256 public constant TREASURY_DELAY = 48 hours;
-
+contract DepositFactory is TreasurySlot {
     /// @notice Hash of a deposit address's init code, the same for every salt, factory and network.
     bytes32 public constant INIT_CODE_HASH = DepositProxy.INIT_CODE_HASH;
 
     uint256 private constant UNKNOWN = type(uint256).max;
 
-    bytes32 private constant DOMAIN_TYPEHASH =
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    bytes32 private constant TREASURY_TYPEHASH = keccak256("Treasury(address treasury)");
-
-    /// @inheritdoc IDepositFactory
-    address public override treasury;
-    /// @dev Shares the treasury's slot, which a sweep reads anyway.
-    bool private sweeping;
-    /// @inheritdoc IDepositFactory
-    address public override proposedTreasury;
-    uint64 private proposedFrom;
-
     constructor(address owner_) Ownable(owner_) {}
-
-    modifier outsideSweep() {
-        if (sweeping) revert Reentered();
-        _;
-    }
 
     /// @inheritdoc IDepositFactory
     function sweep(Batch[] calldata batches, uint256 callGas) external override outsideSweep {
@@ -61,71 +39,6 @@ contract DepositFactory is IDepositFactory, Ownable2Step {
             deposit := create2(0, add(initCode, 0x20), mload(initCode), salt)
         }
         if (deposit == address(0)) revert AlreadyDeployed(salt);
-    }
-
-    /// @inheritdoc IDepositFactory
-    function proposeTreasury(address candidate) external override onlyOwner {
-        if (candidate == address(0) || candidate == address(this)) revert TreasuryInvalid(candidate);
-        uint64 from = uint64(block.timestamp);
-        if (treasury != address(0)) from += uint64(TREASURY_DELAY); // forge-lint: disable-line(unsafe-typecast)
-        proposedTreasury = candidate;
-        proposedFrom = from;
-        emit TreasuryProposed(candidate, from);
-    }
-
-    /// @inheritdoc IDepositFactory
-    function cancelTreasury() external override onlyOwner {
-        address candidate = proposedTreasury;
-        if (candidate == address(0)) revert TreasuryNotProposed(address(0), address(0));
-        proposedTreasury = address(0);
-        proposedFrom = 0;
-        emit TreasuryProposalCancelled(candidate);
-    }
-
-    /// @inheritdoc IDepositFactory
-    /// @dev Not inside a sweep: a hostile token could otherwise have the rest paid to a treasury that is no
-    /// longer in force.
-    function setTreasury(address candidate, bytes calldata signature) external override outsideSweep {
-        address proposed = proposedTreasury;
-        if (candidate != proposed || candidate == address(0)) {
-            revert TreasuryNotProposed(candidate, proposed);
-        }
-        if (block.timestamp < proposedFrom) revert TreasuryTooEarly(proposedFrom, block.timestamp);
-        if (msg.sender != candidate) {
-            // slither-disable-next-line unused-return
-            (address signer,,) = ECDSA.tryRecover(treasuryDigest(candidate), signature);
-            if (signer != candidate) revert TreasuryNotProven(candidate);
-        }
-        address previous = treasury;
-        treasury = candidate;
-        proposedTreasury = address(0);
-        proposedFrom = 0;
-        emit TreasuryChanged(previous, candidate);
-    }
-
-    /// @notice Refused: see `OwnerRequired`.
-    function renounceOwnership() public pure override {
-        revert OwnerRequired();
-    }
-
-    /// @inheritdoc IDepositFactory
-    function effectiveFrom() external view override returns (uint256) {
-        return proposedFrom;
-    }
-
-    /// @inheritdoc IDepositFactory
-    function treasuryDigest(address candidate) public view override returns (bytes32) {
-        // built at each call, not kept: a fork with another chain id must not accept the old signatures
-        bytes32 domain = keccak256(
-            abi.encode(
-                DOMAIN_TYPEHASH,
-                keccak256("Bezant DepositFactory"),
-                keccak256("1"),
-                block.chainid,
-                address(this)
-            )
-        );
-        return MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(TREASURY_TYPEHASH, candidate)));
     }
 
     /// @inheritdoc IDepositFactory

@@ -319,6 +319,11 @@ class World:
     def contracts(self) -> Deployed:
         return next(iter(self.deployed.values()))
 
+    def at(self, network: int) -> tuple[Node, Deployed]:
+        """The network of this index."""
+        name = list(self.nodes)[network]
+        return self.nodes[name], self.deployed[name]
+
     async def follow(self) -> None:
         """Every network up to its head, expiry included; twice, for expiry looks at all of them."""
         for _ in range(2 if len(self.followings) > 1 else 1):
@@ -360,8 +365,7 @@ class World:
         sender: int = 1,
     ) -> str:
         """A plain transfer of the amount due (or `amount` base units); the transaction's hash."""
-        name = list(self.nodes)[network]
-        token = self.deployed[name].tokens[asset]
+        token = self.at(network)[1].tokens[asset]
         if amount is None:
             amount = token.asset.parse(self.option(invoice, asset, network)["amount_due"])
         to = invoice["payment_options"][0]["address"]
@@ -370,8 +374,8 @@ class World:
     async def transfer(
         self, asset: str, to: str, amount: int, *, network: int = 0, sender: int = 1
     ) -> str:
-        name = list(self.nodes)[network]
-        node, token = self.nodes[name], self.deployed[name].tokens[asset]
+        node, deployed = self.at(network)
+        token = deployed.tokens[asset]
         if token.is_native:
             return await node.send(to, amount, sender=sender)
         mint = calldata("mint(address,uint256)", node.accounts[sender], amount)
@@ -379,21 +383,26 @@ class World:
         data = calldata("transfer(address,uint256)", to, amount)
         return await node.send(token.address, data=data, sender=sender, gas=200_000)
 
-    async def sweep(self, asset: str, *invoices: dict[str, Any], sender: int = 5) -> str:
+    async def sweep(
+        self, asset: str, *invoices: dict[str, Any], sender: int = 5, network: int = 0
+    ) -> str:
         """Anybody empties the addresses of these invoices into the treasury."""
         mine = {str(row.address): row.id for row in await self.rows("deposit_addresses")}
         salts = [salt_of(mine[i["payment_options"][0]["address"].lower()]) for i in invoices]
-        token = self.contracts.tokens[asset]
-        return await self.sweep_salts(token.address, salts, sender=sender)
+        token = self.at(network)[1].tokens[asset]
+        return await self.sweep_salts(token.address, salts, sender=sender, network=network)
 
-    async def sweep_salts(self, token: str, salts: Sequence[bytes], *, sender: int = 5) -> str:
+    async def sweep_salts(
+        self, token: str, salts: Sequence[bytes], *, sender: int = 5, network: int = 0
+    ) -> str:
         where = "0x" + "00" * 20 if token == NATIVE else token
         name = b"sweep((address,uint256,bytes32[])[],uint256)"
         packed = encode(
             ["(address,uint256,bytes32[])[]", "uint256"], [[(where, 0, salts)], 300_000]
         )
         data = "0x" + (keccak(name)[:4] + packed).hex()
-        return await self.node.send(self.contracts.factory, data=data, sender=sender, gas=3_000_000)
+        node, deployed = self.at(network)
+        return await node.send(deployed.factory, data=data, sender=sender, gas=3_000_000)
 
     async def mine(self, blocks: int = 1) -> None:
         for node in self.nodes.values():

@@ -1,0 +1,389 @@
+"""Anything in any order: invoices, payments, forks, time, restarts and decisions.
+
+Whatever happened, once the chains are followed the books agree with them to the wei and every
+invoice is what the facts say (facts.assert_sound). BEZANT_SOAK multiplies the examples.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import psycopg
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from core import ids
+from core.db import Database
+from core.errors import Refused
+from ledger.accounts import Role, place
+from payments import decisions
+from tests.conftest import other_database
+from tests.integration.payments.conftest import Chain
+from tests.integration.payments.facts import assert_sound, spend
+from tests.world import Deployed, Node, World, calldata, connect, network_of
+from tests.world import world as make_world
+
+T = TypeVar("T")
+SOAK = int(os.environ.get("BEZANT_SOAK", "0"))
+ASSETS = ("ETH", "USDC", "DAI", "FEE")
+RICH = 10**30  # base units of every token for every sender
+
+# Amounts as shares of what the invoice asks for in that asset; 0: dust.
+SHARES = st.sampled_from([(1, 1), (1, 1), (1, 2), (3, 2), (1, 3), (0, 1)])
+networks = st.integers(0, 1)
+some = st.integers(0, 1000)  # an index into whatever there is
+
+
+@dataclass
+class Sent:
+    """A transaction of ours that is on a chain, or was."""
+
+    raw: str
+    sender: int
+    nonce: int
+    block: int
+
+
+@dataclass
+class Branch:
+    """One network as this test knows it: it forks it, so it must know what stood above."""
+
+    node: Node
+    base: int  # nothing below is ever forked away: the contracts stand there
+    sent: list[Sent] = field(default_factory=list)
+    lost: list[Sent] = field(default_factory=list)
+    snapshots: list[tuple[str, int]] = field(default_factory=list)
+
+    async def note(self, tx_hash: str, sender: int) -> None:
+        receipt = await self.node.receipt(tx_hash)
+        count = await self.node.rpc("eth_getTransactionCount", self.node.accounts[sender], "latest")
+        raw, block = await self.node.raw(tx_hash), int(receipt["blockNumber"], 16)
+        self.sent.append(Sent(raw, sender, int(count, 16) - 1, block))
+
+    def cut(self, above: int) -> list[Sent]:
+        """Forgets what stood above a block; returns it in its order."""
+        gone = [s for s in self.sent if s.block > above]
+        self.sent = [s for s in self.sent if s.block <= above]
+        self.snapshots = [s for s in self.snapshots if s[1] <= above]
+        return gone
+
+
+class Payments(RuleBasedStateMachine):
+    """One merchant on two networks. `place` is where databases and chains are."""
+
+    place: ClassVar[tuple[str, str, tuple[Chain, Chain]]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.made: list[dict[str, Any]] = []
+        self.name = f"t_{ids.new().hex}"
+        server, template, _ = self.place
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"create database {self.name} template {template}")
+        self.run(self.open())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    async def open(self) -> None:
+        server, _, chains = self.place
+        database = Database(other_database(server, self.name))
+        self.stack.push_async_callback(database.close)
+        joined: dict[Any, tuple[Node, Deployed]] = {}
+        for number, (url, deployed) in zip((31337, 31338), chains, strict=True):
+            node = await self.stack.enter_async_context(connect(url))
+            joined[network_of(node, deployed, number)] = (node, deployed)
+        self.world: World = await self.stack.enter_async_context(make_world(database, joined))
+        self.branches = [Branch(node, await node.head()) for node, _ in joined.values()]
+        self.treasury: dict[tuple[str, str], int] = {}
+        async with database.statement() as connection:
+            for name, deployed in self.world.deployed.items():
+                await connection.execute(
+                    "insert into house_addresses (network, address, role)"
+                    " values (%s, %s, 'treasury')",
+                    (name, deployed.treasury),
+                )
+        self.treasury = await self.at_treasuries()
+
+    def teardown(self) -> None:
+        try:
+            self.run(self.settle())
+        finally:
+            self.run(self.stack.aclose())
+            self.runner.close()
+            with psycopg.connect(self.place[0], autocommit=True) as connection:
+                connection.execute(f"drop database {self.name} with (force)")
+
+    async def at_treasuries(self) -> dict[tuple[str, str], int]:
+        return {
+            (place(name, Role.TREASURY), symbol): await node.balance(
+                self.world.deployed[name].treasury, token.address
+            )
+            for name, node in self.world.nodes.items()
+            for symbol, token in self.world.deployed[name].tokens.items()
+        }
+
+    async def settle(self) -> None:
+        """Nothing moves any more: everything is confirmed, and the books are right."""
+        await self.world.mine(3)
+        await self.check()
+        assert not await self.world.rows("deposits", status="pending")
+
+    async def check(self) -> None:
+        await self.world.follow()
+        await assert_sound(self.world)
+        balances = await self.world.balances()
+        for key, units in (await self.at_treasuries()).items():
+            assert balances.get(key, 0) == units - self.treasury[key], key
+
+    def one(self, which: int) -> dict[str, Any]:
+        return self.made[which % len(self.made)]
+
+    # What people do
+
+    @rule(
+        amount=st.sampled_from(["25.00", "10.00", "0.50"]),
+        tolerance=st.sampled_from(["0", "0", "2"]),
+        first_only=st.booleans(),
+    )
+    def invoice(self, amount: str, tolerance: str, first_only: bool) -> None:
+        offered = [next(iter(self.world.nodes))] if first_only else None
+        made = self.world.invoice(amount, networks=offered, tolerance_percent=tolerance)
+        self.made.append(self.run(made))
+
+    @precondition(lambda self: self.made)
+    @rule(
+        which=some,
+        network=networks,
+        asset=st.sampled_from(ASSETS),
+        share=SHARES,
+        sender=st.integers(1, 8),
+    )
+    def pay(
+        self, which: int, network: int, asset: str, share: tuple[int, int], sender: int
+    ) -> None:
+        """Also to an address on a network that its invoice did not offer."""
+        invoice = self.one(which)
+        node, deployed = self.world.at(network)
+        token = deployed.tokens[asset]
+        asked = token.asset.parse(self.world.option(invoice, asset)["amount"])
+        units = asked * share[0] // share[1] or 1
+        to = invoice["payment_options"][0]["address"]
+
+        async def send() -> None:
+            if token.is_native and which % 3 == 0:
+                data = calldata("pay(address)", to)
+                sent = await node.send(deployed.payer, units, data, sender=sender, gas=200_000)
+            elif token.is_native:
+                sent = await node.send(to, units, sender=sender)
+            else:
+                data = calldata("transfer(address,uint256)", to, units)
+                sent = await node.send(token.address, data=data, sender=sender, gas=200_000)
+            await self.branches[network].note(sent, sender)
+
+        self.run(send())
+
+    @precondition(lambda self: self.made)
+    @rule(which=some, network=networks, asset=st.sampled_from(ASSETS))
+    def sweep(self, which: int, network: int, asset: str) -> None:
+        async def send() -> None:
+            swept = await self.world.sweep(asset, self.one(which), sender=9, network=network)
+            await self.branches[network].note(swept, 9)
+
+        self.run(send())
+
+    @precondition(lambda self: self.made)
+    @rule(which=some, what=st.sampled_from(["cancel", "settled", "invalid"]))
+    def decide(self, which: int, what: str) -> None:
+        number = ids.read("inv", self.one(which)["id"])
+        context, mine = self.world.context, self.world.merchant_id
+
+        async def say() -> None:
+            async with context.database.begin() as session:
+                if what == "cancel":
+                    await decisions.cancel(session, context, mine, number)
+                else:
+                    await decisions.mark(session, context, mine, number, what, "why")
+
+        self.try_(say())
+
+    @rule(which=some, action=st.sampled_from(["credit", "credit", "ignore"]))
+    def resolve(self, which: int, action: str) -> None:
+        context = self.world.context
+
+        async def say() -> None:
+            inbox = [d for d in await self.world.rows("deposits") if d.inbox_reason is not None]
+            if inbox:
+                async with context.database.begin() as session:
+                    await decisions.resolve(
+                        session,
+                        context,
+                        self.world.merchant_id,
+                        inbox[which % len(inbox)].id,
+                        action,
+                    )
+
+        self.try_(say())
+
+    @rule(asset=st.sampled_from(ASSETS), half=st.booleans())
+    def spend(self, asset: str, half: bool) -> None:
+        async def ask() -> None:
+            held = -(await self.world.balances()).get(("available", asset), 0)
+            if held > 1:
+                await spend(self.world, asset, held // 2 if half else held)
+
+        self.try_(ask())
+
+    def try_(self, work: Coroutine[Any, Any, None]) -> None:
+        """A refusal is an answer; what it left behind is looked at like everything else."""
+        try:
+            self.run(work)
+        except Refused:
+            return
+
+    # What the world does
+
+    @rule(network=networks, blocks=st.integers(1, 4))
+    def mine(self, network: int, blocks: int) -> None:
+        self.run(self.branches[network].node.mine(blocks))
+
+    @rule(seconds=st.sampled_from([5, 300, 1000]))
+    def advance(self, seconds: int) -> None:
+        self.run(self.world.advance(seconds))
+
+    @rule(percent=st.sampled_from([50, 90, 110, 200]))
+    def price(self, percent: int) -> None:
+        async def move() -> None:
+            async with self.world.context.database.statement() as connection:
+                await connection.execute(
+                    "update prices set price = price * %s / 100 where base = 'ETH'", (percent,)
+                )
+
+        self.run(move())
+
+    @rule(network=networks, depth=st.integers(1, 10), keep=st.integers(0, 255), late=some)
+    def reorg(self, network: int, depth: int, keep: int, late: int) -> None:
+        """Other blocks; of their transactions some come back, as early or later than before.
+
+        Without an earlier one of its sender a transaction is not valid any more.
+        """
+        branch = self.branches[network]
+
+        async def fork() -> None:
+            head = await branch.node.head()
+            deep = min(depth, head - branch.base)
+            if deep < 1:
+                return
+            again: list[tuple[str, int]] = []
+            missing: set[int] = set()
+            index = 0
+            for n, sent in enumerate(branch.cut(head - deep)):
+                if sent.sender in missing or not keep >> (n % 8) & 1:
+                    missing.add(sent.sender)
+                    branch.lost.append(sent)
+                    continue
+                index = max(index, (late + n) % deep)
+                again.append((sent.raw, index))
+                branch.sent.append(Sent(sent.raw, sent.sender, sent.nonce, head - deep + 1 + index))
+            await branch.node.reorg(deep, *again)
+
+        self.run(fork())
+
+    @rule(network=networks)
+    def snapshot(self, network: int) -> None:
+        async def take() -> None:
+            branch = self.branches[network]
+            name = await branch.node.rpc("evm_snapshot")
+            branch.snapshots.append((name, await branch.node.head()))
+
+        self.run(take())
+
+    @rule(network=networks, which=some, then=st.integers(0, 3))
+    def revert(self, network: int, which: int, then: int) -> None:
+        branch = self.branches[network]
+
+        async def back() -> None:
+            if not branch.snapshots:
+                return
+            at = which % len(branch.snapshots)
+            name, height = branch.snapshots[at]
+            branch.snapshots = branch.snapshots[:at]
+            branch.lost += branch.cut(height)
+            assert await branch.node.rpc("evm_revert", name)
+            await branch.node.rpc("anvil_setCoinbase", f"0x{which + 1:040x}")
+            await branch.node.mine(then + 1)
+
+        self.run(back())
+
+    @rule(network=networks, which=some)
+    def resend(self, network: int, which: int) -> None:
+        """A payment that a fork threw out is mined after all, if its nonce is still the next."""
+        branch = self.branches[network]
+
+        async def again() -> None:
+            if not branch.lost:
+                return
+            sent = branch.lost.pop(which % len(branch.lost))
+            account = branch.node.accounts[sent.sender]
+            count = await branch.node.rpc("eth_getTransactionCount", account, "latest")
+            if int(count, 16) == sent.nonce:
+                tx_hash = await branch.node.rpc("eth_sendRawTransaction", sent.raw)
+                await branch.note(tx_hash, sent.sender)
+
+        self.run(again())
+
+    # What the worker does
+
+    @rule()
+    def follow(self) -> None:
+        self.run(self.check())
+
+    @rule(network=networks)
+    def follow_one(self, network: int) -> None:
+        self.run(self.world.followings[list(self.world.nodes)[network]].catch_up())
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.world.restart())
+
+
+async def enrich(chain: Chain) -> None:
+    """Tokens for every sender, once."""
+    url, deployed = chain
+    async with connect(url) as node:
+        for symbol in ASSETS[1:]:
+            for account in node.accounts:
+                mint = calldata("mint(address,uint256)", account, RICH)
+                await node.send(deployed.tokens[symbol].address, data=mint)
+
+
+def test_whatever_happens_the_books_are_right(
+    server_url: str, template: str, first_chain: Chain, second_chain: Chain
+) -> None:
+    for chain in (first_chain, second_chain):
+        asyncio.run(enrich(chain))
+    Payments.place = (server_url, template, (first_chain, second_chain))
+    run_state_machine_as_test(
+        Payments,
+        settings=settings(
+            max_examples=max(1, SOAK) * 5,
+            stateful_step_count=40 if SOAK else 25,
+            deadline=None,
+            derandomize=not SOAK,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

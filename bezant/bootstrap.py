@@ -17,6 +17,7 @@ from core.context import Context
 from core.db import Database
 from core.errors import Misconfigured
 from core.listen import Listener
+from core.work import DATABASE_AWAY
 
 log = structlog.get_logger()
 
@@ -101,7 +102,7 @@ async def _follow_clock(context: Context) -> None:
         while True:
             await moved.next(CLOCK_POLL_SECONDS)
             moved.drain()
-            with suppress(psycopg.Error, OSError):
+            with suppress(*DATABASE_AWAY):
                 await load_clock(context)
 
 

@@ -26,7 +26,8 @@ from core.clock import wall
 from core.context import Context
 from core.errors import ChainError, ForkBelowFinalized, Misconfigured
 from core.networks import Network, Traces
-from core.singleton import Held, hold
+from core.singleton import Held, Lost, hold
+from core.work import DATABASE_AWAY
 from payments import network_state
 from payments.batch import apply_batch
 from payments.comparison import Rotation
@@ -219,5 +220,10 @@ def _miners(blocks: Iterable[Block]) -> set[str]:
 
 
 async def follow(context: Context, network: Network, endpoints: Endpoints) -> None:
-    """Follows `network` for ever (see Following)."""
-    await Following(context, network, endpoints).run()
+    """Follows `network` for ever (see Following); a database that was away is asked again soon."""
+    while True:
+        try:
+            await Following(context, network, endpoints).run()
+        except (Lost, *DATABASE_AWAY) as error:
+            log.warning("following_interrupted", network=network.id, error=type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ import click
 from bezant.bootstrap import open_context
 from bezant.settings import Settings
 from core import ids
-from core.errors import Misconfigured
 from ledger.verify import Report
 from merchants import keys, merchants, scopes
 from merchants.tables import ApiKey
@@ -146,14 +144,6 @@ def show_report(report: Report, as_json: bool) -> None:
     verdict = "the ledger is whole" if report.ok else f"{len(report.problems)} problems"
     waiting = f", {report.pending} wait for their number" if report.pending else ""
     click.echo(f"{report.entries} entries in the chain{waiting}: {verdict}.")
-
-
-def run_bench() -> int:
-    """The benchmark comes with the repository, not with the package."""
-    if importlib.util.find_spec("bench") is None:
-        raise Misconfigured("bench is not here: run it in a checkout of the repository")
-    module = importlib.import_module("bench.run")
-    return int(module.main())
 
 
 def show(found: dict[str, Any], as_json: bool) -> None:

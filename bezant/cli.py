@@ -191,7 +191,7 @@ def ledger_verify(config: Path | None, data_dir: Path | None, as_json: bool) -> 
     """
     from bezant import administration
     from bezant.bootstrap import database_url
-    from bezant.settings import sandbox_dir
+    from bezant.places import sandbox_dir
 
     url = None if config else administration.url_of_sandbox(sandbox_dir(data_dir))
     report = administration.verify_ledger(url or database_url(_settings(config)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bezant.settings import sandbox_dir
+from bezant.places import sandbox_dir
 from core.errors import Misconfigured
 from sandbox import ready
 from sandbox.shop import Shop, enter

@@ -142,6 +142,7 @@ def catalog(configuration: Configuration) -> Catalog:
     }
     found = Catalog(networks, configuration.house_currency)
     _check_symbols(found)
+    _check_factories(found)
     return found
 
 
@@ -265,6 +266,17 @@ def _check_symbols(found: Catalog) -> None:
             raise Misconfigured(
                 f"networks.{network.id}: symbol is {asset.symbol!r}, a fiat currency's code: any"
                 " other symbol is allowed"
+            )
+
+
+def _check_factories(found: Catalog) -> None:
+    """An invoice has one address on all its networks: another factory could never empty it."""
+    made = [n for n in found.networks.values() if n.factory is not None]
+    for network in made:
+        if network.factory != made[0].factory:
+            raise Misconfigured(
+                f"networks.{network.id}.factory is {network.factory!r}: the same as on"
+                f" {made[0].id} is allowed: {made[0].factory}"
             )
 
 

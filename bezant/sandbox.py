@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bezant.settings import sandbox_dir
+from bezant.places import sandbox_dir
 from sandbox.supervisor import Options
 from sandbox.supervisor import run as supervise
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bezant.configuration import Configuration, parse
+from bezant.places import data_dir
 from core.errors import Misconfigured
 from core.networks import Catalog
 from core.secrets import SecretBox
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 
 
@@ -44,11 +44,6 @@ class Settings:
         return SecretBox.of(self.secret_key)
 
 
-def default_data_dir() -> Path:
-    """In a checkout its own `.bezant`, so that the command works from any folder."""
-    return (ROOT if (ROOT / "pyproject.toml").is_file() else Path.home()) / ".bezant"
-
-
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Reads `file`, else BEZANT_CONFIG, else ./bezant.toml. Raises Misconfigured."""
     path = file or Path(environment.get("BEZANT_CONFIG") or "bezant.toml")
@@ -65,15 +60,6 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
         public_url=_public_url(environment),
         secret_key=secret_key,
     )
-
-
-def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
-    return Path(environment.get("BEZANT_DATA_DIR") or default_data_dir()).expanduser().absolute()
-
-
-def sandbox_dir(given: Path | None) -> Path:
-    """Where a sandbox keeps everything: as said, else `sandbox` in the data directory."""
-    return given.expanduser().absolute() if given else data_dir() / "sandbox"
 
 
 def _read(path: Path) -> tuple[Configuration, Catalog]:

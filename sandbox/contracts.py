@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ ARTIFACTS = ROOT / "contracts" / "artifacts"
 # The deterministic deployer (CHAIN 2); Anvil has it from the start.
 DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 SALT = bytes(32)
+MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
 
 
 @cache
@@ -51,6 +53,13 @@ def call(signature: str, *arguments: Any) -> str:
     types = signature[signature.index("(") + 1 : -1]
     selector = keccak(signature.encode())[:4]
     return "0x" + (selector + encode(types.split(",") if types else [], arguments)).hex()
+
+
+def together(calls: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Several (contract, calldata) as one of Multicall3's: one transaction, so one block."""
+    packed = [(to, bytes.fromhex(data[2:])) for to, data in calls]
+    selector = keccak(b"aggregate((address,bytes)[])")[:4]
+    return MULTICALL, "0x" + (selector + encode(["(address,bytes)[]"], [packed])).hex()
 
 
 def payer() -> str:

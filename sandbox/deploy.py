@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coincurve import PrivateKey
 from eth_hash.auto import keccak
 
@@ -10,9 +12,9 @@ from sandbox import contracts
 from sandbox.node import FAUCET, Node
 from sandbox.world import FEED_DECIMALS, FEEDS, TOKENS, Chain
 
-MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
 # Old enough for `finalized` to exist, and no reorg of a tester's reaches the deployment.
 FIRST_BLOCKS = 100
+MINTED = 10**9  # whole tokens for each of Anvil's accounts
 FEED_UNIT = Asset("feed", FEED_DECIMALS, FEED_DECIMALS)
 
 
@@ -39,10 +41,11 @@ async def deploy(node: Node, chain_id: int, owner_key: bytes, treasury_key: byte
     wanted = [factory, *tokens.values(), *feeds.values(), contracts.deployment("Payer")]
     codes = await node.many([("eth_getCode", [address, "latest"]) for address, _ in wanted])
     missing = [w for w, code in zip(wanted, codes, strict=True) if code == "0x"]
-    await node.call("anvil_setCode", MULTICALL, contracts.runtime("Multicall3"))
+    await node.call("anvil_setCode", contracts.MULTICALL, contracts.runtime("Multicall3"))
     await node.send_as_faucet([(contracts.DEPLOYER, data) for _, data in missing])
     await _set_treasury(node, factory[0], owner, treasury, treasury_key)
     if factory in missing:
+        await _mint(node, [address for address, _ in tokens.values()])
         await node.mine(FIRST_BLOCKS)
     return Chain(
         chain_id=chain_id,
@@ -52,6 +55,17 @@ async def deploy(node: Node, chain_id: int, owner_key: bytes, treasury_key: byte
         tokens={symbol: address for symbol, (address, _) in tokens.items()},
         feeds={pair: address for pair, (address, _) in feeds.items()},
     )
+
+
+async def _mint(node: Node, tokens: Sequence[str]) -> None:
+    """Whoever pays has enough of every token, so that a payment is one transaction."""
+    units = [MINTED * 10**t.decimals for t in TOKENS]
+    mints = [
+        (token, contracts.call("mint(address,uint256)", account, amount))
+        for account in await node.accounts()
+        for token, amount in zip(tokens, units, strict=True)
+    ]
+    await node.send_as_faucet([contracts.together(mints)])
 
 
 async def _set_treasury(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from eth_abi.abi import decode
 
 from sandbox import contracts
-from sandbox.node import Node, from_faucet
+from sandbox.node import Node
 
 LATEST = contracts.call("latestRoundData()")
 _ROUND = ["uint80", "int256", "uint256", "uint256", "uint80"]
@@ -59,17 +58,16 @@ async def stale(
     }
 
 
-def renewal(feed: str, latest: Round, now: int, answer: int | None = None) -> dict[str, Any]:
-    """The transaction that says the same price anew (or `answer`), marked as ours."""
+def renewal(feed: str, latest: Round, now: int, answer: int | None = None) -> tuple[str, str]:
+    """The call that says the same price anew (or `answer`), marked as ours."""
     data = contracts.call(
         "setRound(uint80,int256,uint256,uint256,uint80)",
         latest.id + 1, latest.answer if answer is None else answer, now - 1, now, latest.id + 1,
     )  # fmt: skip
-    return from_faucet(feed, data)
+    return feed, data
 
 
-async def refresh(node: Node, feeds: Collection[str], now: int, *, older_than: int) -> None:
-    """Renews what is stale, in one block; mines nothing when nothing is."""
-    old = await stale(node, feeds, now, older_than=older_than)
-    if old:
-        await node.in_one_block([renewal(feed, r, now) for feed, r in old.items()])
+async def renew(node: Node, old: Mapping[str, Round], now: int) -> None:
+    """All in one block."""
+    calls = [renewal(feed, latest, now) for feed, latest in old.items()]
+    await node.send_as_faucet([contracts.together(calls)])

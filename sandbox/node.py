@@ -13,15 +13,10 @@ from core.errors import EndpointFailed
 # Pays for deployments, minting and feeds, so that Anvil's ten accounts stay as the tester left
 # them. Its key exists nowhere: Anvil impersonates it.
 FAUCET = "0x000000000000000000000000000000000000fa0c"
-GAS = hex(3_000_000)
+GAS = hex(15_000_000)
 TIMEOUT_SECONDS = 30
 
 Request = tuple[str, Sequence[Any]]
-
-
-def from_faucet(to: str, data: str) -> dict[str, Any]:
-    """A transaction of the faucet's."""
-    return {"from": FAUCET, "to": to, "data": data, "gas": GAS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,9 @@ class Node:
 
     async def send_as_faucet(self, calls: Sequence[tuple[str, str]]) -> list[str]:
         """`calls` are (contract, calldata)."""
-        return await self.send([from_faucet(to, data) for to, data in calls])
+        return await self.send(
+            [{"from": FAUCET, "to": to, "data": data, "gas": GAS} for to, data in calls]
+        )
 
     async def open_faucet(self) -> None:
         """After each start of the node: impersonation is not part of its state."""
@@ -97,16 +94,6 @@ class Node:
     async def mine(self, blocks: int) -> None:
         """All at the node's own time: it does not run ahead of the clock."""
         await self.call("anvil_mine", hex(blocks), "0x0")
-
-    async def in_one_block(self, transactions: Sequence[dict[str, Any]]) -> None:
-        """Mines exactly one block, with these transactions in it (none is fine)."""
-        automine = await self.call("anvil_getAutomine")
-        await self.call("evm_setAutomine", False)
-        try:
-            await self.many([("eth_sendTransaction", [tx]) for tx in transactions])
-            await self.call("evm_mine")
-        finally:
-            await self.call("evm_setAutomine", automine)
 
     async def set_time(self, timestamp: int) -> None:
         """Unix seconds for the blocks to come; nothing is mined."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from sandbox import contracts, state
-from sandbox.deploy import MULTICALL
 from wallets.addresses import checksum
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def content(sandbox: Supervisor) -> dict[str, Any]:
                 "router": None,
                 "feeds": {pair: checksum(a) for pair, a in chain.feeds.items()},
                 "treasury": checksum(chain.treasury),
-                "multicall": checksum(MULTICALL),
+                "multicall": checksum(contracts.MULTICALL),
                 "payer": checksum(contracts.payer()),
             }
             for chain in sandbox.chains

@@ -27,7 +27,7 @@ PORT = 8000  # if nothing was asked for and nobody has it
 READY_SECONDS = 60
 REFRESH_SECONDS = 30  # how often the age of the feeds is looked at
 REFRESH_OLDER_SECONDS = 1200  # a third of the shortest heartbeat
-STOP_SECONDS = 2.5  # then a child is killed
+STOP_SECONDS = 2.0  # then a child is killed
 STEADY_SECONDS = 10  # a child that ran this long is started again at once
 
 
@@ -256,9 +256,11 @@ class Supervisor:
     async def refresh_feeds(self) -> None:
         """Those that nobody set by hand, before their heartbeat is over."""
         for anvil, chain in zip(self.anvils, self.chains, strict=True):
-            await feeds.refresh(
+            old = await feeds.stale(
                 anvil.node, chain.feeds.values(), self._now(), older_than=REFRESH_OLDER_SECONDS
             )
+            if old:
+                await feeds.renew(anvil.node, old, self._now())
 
     async def _read_offset(self) -> None:
         """The test clock; as before while the database is away."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bezant.configuration import parse
-from bezant.settings import ROOT, load
+from bezant.places import ROOT
+from bezant.settings import load
 from core.errors import Misconfigured
 from core.networks import NATIVE
 

@@ -43,8 +43,9 @@ class Agreement:
         if fork is not None:
             for height in [n for n in self._chain if n > fork]:
                 del self._chain[height]
+        alone = frozenset({source.name})
         for block in blocks:
-            self._chain[block.number] = (block.hash, frozenset({source.name}))
+            self._chain[block.number] = (block.hash, alone)
         news = {block.hash for block in blocks}
         others = self._endpoints.others(source) if self._chain else []
         answers = await together(*(self._agrees_to(e) for e in others))

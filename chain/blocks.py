@@ -232,17 +232,23 @@ class Follower:
         self, reader: Reader, top: int, run: Run, stored: Stored
     ) -> tuple[int | None, int | None]:
         """The numbers of `safe` and `finalized`, once they are known to be on our chain."""
-        here = {number(h.number): h.hash for h in run.headers}
+        first = number(run.headers[0].number) if run.headers else top + 1
         numbers: list[int | None] = []
         for header in await reader.tags():
             if header is None:
                 numbers.append(None)
                 continue
             n = number(header.number)
-            ours = here.get(n) or self._agreement.hash_at(n)
-            if ours != header.hash and (not here or n < min(here)):
-                ours = await stored(n)  # None: above or below what we have
-            if n > top or ours not in (None, header.hash):
+            if n > top:  # the chain went on while we read: the next look tells
+                numbers.append(None)
+                continue
+            if first <= n < first + len(run.headers):
+                ours: str | None = run.headers[n - first].hash
+            else:
+                ours = self._agreement.hash_at(n)
+                if ours != header.hash and n < first:
+                    ours = await stored(n)  # None: older than what is kept
+            if ours not in (None, header.hash):
                 raise Inconsistent(f"{self._network.id}: {header.hash} is final on another chain")
             numbers.append(n)
         return numbers[0], numbers[1]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from chain.types import Block, Movement
 from chain.watch import TRANSFER, Watch
 from chain.wire import Frame, FullBlock, Header, Log, Receipt, Traced, TraceItem
-from core.errors import Inconsistent
+from core.errors import BlockUnknown, Inconsistent
 from core.networks import NATIVE
 
 MOVING = frozenset({"CALL", "CREATE", "CREATE2", "SELFDESTRUCT"})
@@ -73,7 +73,8 @@ def traces(header: Header, answer: Sequence[Traced]) -> list[Movement]:
         if traced.txHash is not None and traced.txHash != tx_hash:
             raise Inconsistent(f"a trace of {traced.txHash} where {tx_hash} stands")
         if traced.result is None or traced.error is not None:
-            raise Inconsistent(f"no trace of {tx_hash}: {(traced.error or '')[:200]}")
+            # what a node says of a block whose state it dropped (128 blocks at geth's default)
+            raise BlockUnknown(f"no trace of {tx_hash}: {(traced.error or '')[:200]}")
         _frames(found, tx_hash, traced.result)
     return found.movements
 
@@ -178,10 +179,8 @@ def check_receipts(header: Header, receipts: Sequence[Receipt]) -> None:
 
 def withdrawals(header: Header) -> list[Movement]:
     """EIP-4895: credited without a transaction; amounts come in gwei."""
-    if not header.withdrawals:
-        return []
     found = Found(number(header.number), header.hash)
-    for w in header.withdrawals:
+    for w in header.withdrawals or ():
         position = f"withdrawal:{number(w.index)}"
         found.add("", position, NATIVE, "", w.address, number(w.amount) * GWEI)
     return found.movements

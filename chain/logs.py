@@ -79,8 +79,8 @@ async def _whole(reader: Reader, header: Header, cut: list[Log]) -> list[Log]:
         return await _by_receipts(reader, header)
     if whole is None:
         raise BlockUnknown(f"{reader.name}: no logs of {header.hash}")
-    if len(whole) < len(cut):
-        raise Inconsistent(f"{reader.name}: fewer logs by hash than by range for {header.hash}")
+    if len(whole) < len(cut):  # one of both is wrong
+        return await _by_receipts(reader, header)
     if len(whole) > len(cut):
         _left_out(reader, header, len(whole) - len(cut))
     return whole

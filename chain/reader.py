@@ -46,6 +46,13 @@ R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
+# The root of an empty trie, keccak(rlp("")); some networks fill in zeros, or nothing.
+NO_TRANSACTIONS = (
+    "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421",
+    "0x" + "00" * 32,
+    None,
+)
+
 
 def linked(headers: Sequence[Header], parent_hash: str | None = None) -> None:
     """Raises Inconsistent unless each header names the one before as its parent."""
@@ -54,6 +61,13 @@ def linked(headers: Sequence[Header], parent_hash: str | None = None) -> None:
             raise Inconsistent(f"{header.hash} does not follow {before.hash}")
     if parent_hash is not None and headers and headers[0].parentHash != parent_hash:
         raise Inconsistent(f"{headers[0].hash} does not follow {parent_hash}")
+
+
+def whole(header: Header) -> None:
+    """Raises Inconsistent for a block shown without the transactions that its root covers: its
+    body is pruned or not there yet, and an empty block is the one thing that is read no further."""
+    if not header.transactions and header.transactionsRoot not in NO_TRANSACTIONS:
+        raise Inconsistent(f"no transactions in {header.hash}, whose root speaks of some")
 
 
 class Reader:
@@ -81,6 +95,7 @@ class Reader:
         if header is None:
             raise EndpointFailed(f"{self.name}: no head")
         self.endpoints.saw_head(self.endpoint, number(header.number))
+        whole(header)
         return header
 
     async def tags(self) -> tuple[Header | None, Header | None]:
@@ -99,8 +114,9 @@ class Reader:
         def check(i: int, header: Header | None) -> Header:
             if header is None:
                 raise BlockUnknown(f"{self.name}: no {first + i}")
-            if number(header.number) != first + i:
+            if header.number != calls[i][0] and number(header.number) != first + i:
                 raise Inconsistent(f"block {header.number} where {first + i} was asked")
+            whole(header)
             return header
 
         calls = [(hex(n), False) for n in range(first, last + 1)]
@@ -131,13 +147,14 @@ class Reader:
         sweeps: list[Swept] = []
         native = dict(zip((h.hash for h in busy), natives, strict=True))
         for header in headers:
-            here = native.get(header.hash, [])
-            if tokens := decode.transfers(header, logs.get(header.hash, ()), self.watch):
-                here = decode.in_order(header, here + tokens)
-            movements += here
-            movements += decode.withdrawals(header)
-            if header.hash in logs:
-                sweeps += await sweeps_of(header, logs[header.hash], self.watch, self.endpoint.rpc)
+            if header.transactions:
+                here, found = native[header.hash], logs.get(header.hash, [])
+                if tokens := decode.transfers(header, found, self.watch):
+                    here = decode.in_order(header, here + tokens)
+                movements += here
+                sweeps += await sweeps_of(header, found, self.watch, self.rpc)
+            if header.withdrawals:
+                movements += decode.withdrawals(header)
         return movements, sweeps
 
     async def receipts(self, header: Header) -> list[Receipt]:

@@ -1,6 +1,7 @@
 """What nodes answer, in their own names and hex strings: only the fields we read.
 
 Execution JSON-RPC (ethereum/execution-apis), geth's callTracer, OpenEthereum's trace_block.
+gc=False: none of these can be part of a cycle, and traces are many small objects.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Fault(Struct, frozen=True):
     message: str = ""
 
 
-class Reply(Struct, Generic[T]):
+class Reply(Struct, Generic[T], gc=False):
     """One JSON-RPC answer. A `result` of null is kept apart from one that is missing."""
 
     id: int | str | None = None
@@ -37,7 +38,7 @@ class Withdrawal(Struct, gc=False):
     amount: str
 
 
-class Header(Struct):
+class Header(Struct, gc=False):
     """eth_getBlockByNumber and eth_getBlockByHash, transactions as hashes."""
 
     number: str
@@ -47,6 +48,7 @@ class Header(Struct):
     miner: str
     logsBloom: str  # noqa: N815
     transactions: list[str]
+    transactionsRoot: str | None = None  # noqa: N815
     withdrawals: list[Withdrawal] | None = None
     baseFeePerGas: str | None = None  # noqa: N815
 
@@ -60,14 +62,14 @@ class Sent(Struct, gc=False):
     to: str | None = None
 
 
-class FullBlock(Struct):
+class FullBlock(Struct, gc=False):
     """eth_getBlockByHash with full transactions."""
 
     hash: str
     transactions: list[Sent]
 
 
-class Frame(Struct):
+class Frame(Struct, gc=False):
     """A call as geth's callTracer shows it, with the calls made inside."""
 
     type: str
@@ -78,7 +80,7 @@ class Frame(Struct):
     calls: list[Frame] | None = None
 
 
-class Traced(Struct):
+class Traced(Struct, gc=False):
     """An item of debug_traceBlockByHash: one transaction. Older nodes leave `txHash` out."""
 
     result: Frame | None = None
@@ -104,7 +106,7 @@ class Made(Struct, gc=False):
     address: str | None = None
 
 
-class TraceItem(Struct):
+class TraceItem(Struct, gc=False):
     """An item of trace_block."""
 
     action: Action
@@ -116,7 +118,7 @@ class TraceItem(Struct):
     result: Made | None = None
 
 
-class Log(Struct):
+class Log(Struct, gc=False):
     """An item of eth_getLogs, or of a receipt's `logs`."""
 
     address: str
@@ -129,7 +131,7 @@ class Log(Struct):
     removed: bool = False
 
 
-class Receipt(Struct):
+class Receipt(Struct, gc=False):
     """eth_getBlockReceipts, eth_getTransactionReceipt."""
 
     transactionHash: str  # noqa: N815

@@ -48,6 +48,9 @@ FAULTS: dict[str, Spoil] = {
     "null trace": lambda p: p.null(method=TRACE),
     "empty trace": lambda p: p.empty(method=TRACE),
     "trace refused": lambda p: p.refuse(-32005, "response too large", method=TRACE),
+    "a block without its transactions": lambda p: p.edit(
+        lambda block: block and {**block, "transactions": []}, method=BLOCK, times=2
+    ),
     "null block": lambda p: p.null(method=BLOCK, when=lambda c: c[0].startswith("0x")),
     "null head": lambda p: p.null(method=BLOCK, when=lambda c: c[0] == "latest"),
     "http 500": lambda p: p.http(500, times=2),
@@ -207,6 +210,23 @@ async def test_a_refused_range_is_halved_down_to_what_is_allowed(
     assert follower.endpoints.all[0].logs.size <= 7
     kind = {"network": world.network.id, "endpoint": proxy.name, "kind": "range_too_large"}
     assert metric("bezant_rpc_errors_total", **kind) > 0
+
+
+async def test_a_chain_that_went_on_while_it_was_read_is_no_contradiction(
+    world: World, follow: Follow, books: Books, proxy: FaultProxy
+) -> None:
+    """Where blocks are final within seconds, `safe` passes the head of a long batch."""
+    follower = follow(proxy.url)
+    traffic(world)
+
+    def later(block: dict[str, str]) -> dict[str, str]:
+        return {**block, "number": hex(world.head() + 5), "hash": "0x" + "ef" * 32}
+
+    proxy.edit(later, method=BLOCK, times=None, when=lambda c: c[0] in ("safe", "finalized"))
+    batch = await books.step(follower)
+    assert batch is not None
+    assert (batch.safe, batch.finalized) == (None, None)
+    books.assert_equals_chain(world.chain, world.network)
 
 
 async def test_another_chain_id_is_never_read(

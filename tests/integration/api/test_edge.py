@@ -94,7 +94,7 @@ async def test_a_database_that_went_away_is_503_and_then_well_again(
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
         answers = [await ask(path) for _ in range(12)]
-        assert answers[0].status == 503, path
+        assert 503 in {answer.status for answer in answers}, path
         for answer in answers:
             if answer.status != 200:
                 assert answer.code == "unavailable"

@@ -106,8 +106,9 @@ async def list_all(
 @router.get("/{invoice}", response_model=schemas.Invoice)
 async def show(invoice: str, request: Request, caller: Reader) -> Response:
     context: Context = request.app.state.context
-    async with context.database.read() as session:
-        found = await invoices.show(session, context, ids.read("inv", invoice), caller.merchant_id)
+    async with context.database.statement() as connection:
+        number = ids.read("inv", invoice)
+        found = await invoices.show_on(connection, context, number, caller.merchant_id)
     return paging.json(found)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import (
@@ -61,8 +63,10 @@ class Database:
         if service:
             event.listen(self.engine.sync_engine, "connect", _become_service)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        # A single statement is its own transaction: no BEGIN, no COMMIT, one round trip.
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Beside the engine's pool: checking a connection out of that one costs a request more
+        # CPU than most of its statements do.
+        self._idle: list[Raw] = []
+        self._free = asyncio.Semaphore(size)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
@@ -78,9 +82,23 @@ class Database:
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Raw]:
-        """A psycopg connection in autocommit mode, for one statement that is all of the work."""
-        async with self._autocommit.connect() as connection:
-            yield await raw_of(connection)
+        """A psycopg connection in autocommit mode, for one statement that is all of the work.
+
+        It is its own transaction: no BEGIN, no COMMIT, one round trip. Raises OperationalError
+        while the database is away.
+        """
+        async with self._free:
+            connection = self._idle.pop() if self._idle else await self.connect_alone()
+            try:
+                yield connection
+            except psycopg.OperationalError:  # the others' peer has gone as well, most likely
+                await self._hang_up()
+                raise
+            finally:
+                if connection.info.transaction_status == TransactionStatus.IDLE:
+                    self._idle.append(connection)
+                else:  # broken, or cancelled in the middle
+                    await connection.close()
 
     async def connect_alone(self) -> Raw:
         """A psycopg connection of its own, outside the pool, autocommit: LISTEN, advisory locks.
@@ -99,7 +117,12 @@ class Database:
             await connection.execute(f"set role {SERVICE_ROLE}")
         return connection
 
+    async def _hang_up(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
     async def close(self) -> None:
+        await self._hang_up()
         await self.engine.dispose()
 
 

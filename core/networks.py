@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from core.money import FIAT, Asset
 
@@ -97,18 +98,18 @@ class Network:
         return {t.address: t for t in self.tokens}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """All that is configured, by name. One symbol has one meaning on every network."""
 
     networks: dict[str, Network]
     house_currency: str = "USD"
 
-    @property
+    @cached_property
     def assets(self) -> dict[str, Asset]:
         return {t.asset.symbol: t.asset for n in self.networks.values() for t in n.tokens}
 
-    @property
+    @cached_property
     def currencies(self) -> frozenset[str]:
         """What an invoice can be written in: everything that some feed prices, and our assets."""
         feeds = [feed for n in self.networks.values() for feed in n.feeds]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -90,6 +91,14 @@ select fingerprint, status, body from idempotency_keys
 where scope = %(scope)s and route = %(route)s and key = %(key)s
 """
 
+# All that must be known before, in one more round trip.
+_PREPARE = f"""
+select m.id is not null, m.accepts, ({book.VERSION}), earlier.*
+from (values (%(merchant)s::uuid)) as asked(id)
+left join merchants m using (id)
+left join ({_REPLAY}) as earlier on true
+"""  # noqa: S608 - as above
+
 
 async def create(
     context: Context, merchant_id: UUID, request: NewInvoice, once: Once | None
@@ -102,10 +111,16 @@ async def create(
     endpoint: UUID | None = None
     now = context.clock.now()
     async with context.database.statement() as connection:
-        if once is not None and (answer := await replay(connection, once)) is not None:
+        values = {**_once_values(once), "merchant": merchant_id}
+        cursor = await connection.execute(_PREPARE, values)
+        row = await cursor.fetchone()
+        assert row is not None  # noqa: S101  (`asked` has a row)
+        known, accepts, version, *earlier = row
+        if once is not None and (answer := _again(once, earlier)) is not None:
             return answer
-        accepts = await _accepts(connection, merchant_id)
-        prices = await book.load(connection)
+        if not known:
+            raise NotFound("no such merchant")
+        prices = await book.current(context.database, connection, version)
     currency, amount, tolerance = _amounts(context, request)
     wanted = Wanted(request.assets, request.networks, accepts)
     pairs = offered(context.catalog, wanted)
@@ -200,9 +215,13 @@ async def replay(connection: Raw, once: Once) -> Answer | None:
     """The stored answer to this key; Invalid `idempotency_mismatch` for another body."""
     cursor = await connection.execute(_REPLAY, _once_values(once))
     row = await cursor.fetchone()
-    if row is None:
-        return None
+    return _again(once, row) if row else None
+
+
+def _again(once: Once, row: Sequence[Any]) -> Answer | None:
     fingerprint, status, body = row
+    if fingerprint is None:
+        return None
     if fingerprint != once.fingerprint:
         raise Invalid.of(
             "Idempotency-Key",
@@ -210,15 +229,6 @@ async def replay(connection: Raw, once: Once) -> Answer | None:
             code="idempotency_mismatch",
         )
     return Answer(status, bytes(body), replayed=True)
-
-
-async def _accepts(connection: Raw, merchant_id: UUID) -> list[list[str]] | None:
-    cursor = await connection.execute("select accepts from merchants where id = %s", (merchant_id,))
-    row = await cursor.fetchone()
-    if row is None:
-        raise NotFound("no such merchant")
-    accepts: list[list[str]] | None = row[0]
-    return accepts
 
 
 def _amounts(context: Context, request: NewInvoice) -> tuple[Asset, int, int]:

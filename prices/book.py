@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from core.clock import show
-from core.db import Raw
+from core.db import Database, Raw
 from core.errors import PriceUnavailable
 from prices.rates import SCALE, age_seconds, half_even, show_price
 
@@ -23,6 +24,8 @@ _LOAD = """
 select base, quote, price, updated_at, valid_until, refused, sources
   from prices order by base, quote
 """
+# Any change of a row gives it another xmin.
+VERSION = "select string_agg(xmin::text, ',' order by base, quote) from prices"
 # What a source tells outside; the rest of a stored source is the oracle's own memory.
 _TOLD = (
     *("source", "network", "feed", "round_id", "price", "updated_at", "observed_at"),
@@ -229,3 +232,17 @@ async def load(connection: Raw) -> PriceBook:
     """The book as it is stored now: one SELECT."""
     cursor = await connection.execute(_LOAD)
     return PriceBook([StoredPrice(*row) for row in await cursor.fetchall()])
+
+
+_known: WeakKeyDictionary[Database, tuple[str, PriceBook]] = WeakKeyDictionary()
+
+
+async def current(database: Database, connection: Raw, version: str | None) -> PriceBook:
+    """`load`, unless the book read last has this VERSION still: prices change every few minutes,
+    and decoding their sources costs more than the rest of an invoice."""
+    known = _known.get(database)
+    if known is not None and known[0] == version:
+        return known[1]
+    book = await load(connection)
+    _known[database] = version or "", book
+    return book

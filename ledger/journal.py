@@ -180,6 +180,8 @@ async def post_raw(
     if len(new) < len(entries) and not repeated:
         known = [entry.key for entry in entries if entry.id not in set(new)]
         raise LedgerError(f"in the books already: {', '.join(known[:5])}")
-    if len(balances) < touched:
+    # The first line of an account meets no row, hence no condition: it is refused here.
+    overdrawn = any(account in guarded and int(b) > 0 for account, _, b in balances)
+    if overdrawn or len(balances) < touched:
         raise Conflict("not enough money for this", code="insufficient_funds")
     return Posted(frozenset(new), {(account, asset): int(b) for account, asset, b in balances})

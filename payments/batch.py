@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chain.types import Batch
 from core.context import Context
 from core.db import raw
+from core.errors import ForkBelowFinalized
 from core.networks import Network
 from ledger.journal import post
 from payments import heights as heights_of
@@ -52,6 +53,9 @@ async def apply_batch(
     cursor = await session.get(NetworkCursor, network.id, with_for_update=True)
     if cursor is None or (cursor.number, cursor.hash) != (batch.start.number, batch.start.hash):
         return None
+    # Read before this block was final: the row that is locked here has the last word.
+    if batch.fork is not None and cursor.finalized is not None and batch.fork < cursor.finalized:
+        raise ForkBelowFinalized(network.id, cursor.finalized)
     await _advance(session, network, cursor, batch, now)
     connection = await raw(session)
     owners = await deposit_owners(connection, parties(batch))
@@ -112,14 +116,28 @@ async def _advance(
         cursor.finalized = max(cursor.finalized or 0, min(batch.finalized, cursor.number))
     if batch.fork is not None and cursor.agreed is not None:
         cursor.agreed = min(cursor.agreed, batch.fork)
-    numbers = {block.hash: block.number for block in batch.blocks} | {cursor.hash: cursor.number}
-    for block_hash, endpoints in batch.agreed.items():
-        if len(endpoints) > 1 and block_hash in numbers:
-            cursor.agreed = max(cursor.agreed or 0, numbers[block_hash])
+    cursor.agreed = await _agreed(session, cursor, batch)
     if batch.blocks and cursor.number >= batch.head:
         stamp = datetime.fromtimestamp(batch.blocks[-1].timestamp, UTC)
         cursor.followed_until = heights_of.known_until(network, stamp, now)
     cursor.updated_at = now
+
+
+async def _agreed(session: AsyncSession, cursor: NetworkCursor, batch: Batch) -> int | None:
+    """The highest block that two endpoints hold, of this batch or of an earlier one: an endpoint
+    that is always a block behind never agrees to the newest."""
+    shared = [block_hash for block_hash, names in batch.agreed.items() if len(names) > 1]
+    numbers = {block.hash: block.number for block in batch.blocks} | {cursor.hash: cursor.number}
+    found = [cursor.agreed] + [numbers.get(block_hash) for block_hash in shared]
+    if shared and not numbers.keys() & set(shared):
+        earlier = select(func.max(BlockRow.number)).where(
+            BlockRow.network == cursor.network,
+            BlockRow.number > (cursor.agreed or 0),
+            BlockRow.number <= (batch.start.number if batch.fork is None else batch.fork),
+            BlockRow.hash.in_(shared),
+        )
+        found.append(await session.scalar(earlier))
+    return max((number for number in found if number is not None), default=None)
 
 
 async def _affected(

@@ -125,15 +125,20 @@ def facts(case: Case, context: Context) -> InvoiceFact:
         mark=invoice.mark,
         first_settled_at=invoice.first_settled_at,
         options=options,
-        deposits=[_fact(d, context) for d in case.deposits],
+        deposits=[_fact(d, options, context) for d in case.deposits],
     )
 
 
-def _fact(row: Deposit, context: Context) -> DepositFact:
-    asset = context.catalog.asset(row.asset)
+def _fact(
+    row: Deposit, options: Mapping[tuple[str, str], OptionFact], context: Context
+) -> DepositFact:
+    """An offered asset counts by the decimals that its rate was locked with, configured or not any
+    more: 10^18 units of an asset without decimals would pay anything."""
+    pair = row.network, row.asset
+    asset = options.get(pair) or context.catalog.asset(row.asset)
     return DepositFact(
         id=row.id,
-        pair=(row.network, row.asset),
+        pair=pair,
         decimals=asset.decimals if asset else 0,
         amount=row.amount,
         status=row.status,

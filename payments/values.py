@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from core.money import Asset
+from core.money import LARGEST, Asset
 
 SCALE: int = 10**18  # a price is quote per base, times SCALE
 
@@ -15,8 +15,12 @@ def worth(units: int, decimals: int, price: int, currency_decimals: int) -> Frac
 
 
 def floor(value: Fraction) -> int:
-    """Rounded down: what a customer has paid is never shown as more than it was worth."""
-    return value.numerator // value.denominator
+    """Rounded down: what a customer has paid is never shown as more than it was worth.
+
+    And at most what a column holds: 2^256 units of a cheap token, valued in a currency of 18
+    decimals, must not stop the network whose block carries them.
+    """
+    return min(value.numerator // value.denominator, LARGEST)
 
 
 def owed(amount: int, currency: Asset, asset: Asset, price: int) -> int:

@@ -16,6 +16,7 @@ from api.auth import Caller
 from api.limits import MAX_BODY
 from core.errors import LedgerError
 from tests.integration.api.conftest import Answer, World
+from tests.waiting import eventually
 
 MERCHANTS = "/v1/merchants"
 
@@ -86,8 +87,12 @@ async def test_a_database_that_went_away_is_503_and_then_well_again(
     async def ask(path: str) -> Answer:
         return await world.operator.get(path)
 
+    async def well() -> bool:  # and leaves eight connections waiting
+        answers = await asyncio.gather(*(ask(path) for _ in range(8)))
+        return {answer.status for answer in answers} == {200}
+
     for path in (MERCHANTS, "/v1/broken/one-statement"):
-        await asyncio.gather(*(ask(path) for _ in range(8)))  # connections in the pool
+        await eventually(well)
         async with await psycopg.AsyncConnection.connect(database_url) as owner:
             await owner.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"

@@ -65,9 +65,14 @@ async def follow(world: World) -> AsyncIterator[Follow]:
     """Makes followers over the given URLs (else over the node itself); closed at the end."""
     async with AsyncExitStack() as stack:
 
-        def make(*urls: str, network: Network | None = None, blocks_max: int = 2000) -> Follower:
+        def make(
+            *urls: str,
+            network: Network | None = None,
+            blocks_max: int = 2000,
+            patience: float = 10,  # seconds; short where a proxy hangs on purpose
+        ) -> Follower:
             made = replace(network or world.network, rpc_urls=urls or (world.chain.url,))
-            endpoints = Endpoints(made, timeout=0.5, short_timeout=0.3)
+            endpoints = Endpoints(made, timeout=patience, short_timeout=patience)
             stack.push_async_callback(endpoints.close)
             return Follower(made, endpoints, blocks_max=blocks_max)
 

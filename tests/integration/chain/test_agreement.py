@@ -95,7 +95,7 @@ async def test_a_whole_catch_up_is_agreed_to(
 async def test_a_hanging_second_endpoint_does_not_hold_the_first_for_long(
     world: World, follow: Follow, books: Books, proxy: FaultProxy, second: FaultProxy
 ) -> None:
-    follower = follow(proxy.url, second.url)
+    follower = follow(proxy.url, second.url, patience=1)
     second.hang(times=None)
     for amount in range(1, 8):
         world.chain.send(ONE, value=amount)
@@ -200,3 +200,21 @@ async def test_one_endpoint_on_another_chain_halts_nothing(
         await books.follow(follower)
         books.assert_equals_chain(good, world.network)
         assert books.forks == []
+
+
+async def test_refresh_brings_finality_and_agreement_without_a_block(
+    world: World, follow: Follow, books: Books, proxy: FaultProxy, second: FaultProxy
+) -> None:
+    follower = follow(proxy.url, second.url)
+    second.freeze(world.head())
+    world.chain.send(ONE, value=1)
+    await books.follow(follower)
+    assert books.agreed[books.cursor.hash] == {proxy.name}
+    second.thaw()
+    batch = await follower.refresh(books.cursor, stored=books.stored)
+    assert batch is not None
+    assert not batch.blocks
+    assert batch.agreed[books.cursor.hash] == {proxy.name, second.name}
+    assert batch.finalized == max(0, world.head() - 64)
+    world.chain.send(ONE, value=2)
+    assert await follower.refresh(books.cursor, stored=books.stored) is None

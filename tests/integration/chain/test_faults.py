@@ -69,7 +69,7 @@ async def test_no_fault_skips_or_makes_up_anything(
     world: World, follow: Follow, books: Books, proxy: FaultProxy, fault: str, blocks: int
 ) -> None:
     """One endpoint. The cursor may wait a few rounds; it never passes over anything."""
-    follower = follow(proxy.url)
+    follower = follow(proxy.url, patience=1 if "hang" in fault else 10)
     traffic(world, blocks)
     FAULTS[fault](proxy)
     for _ in range(8):
@@ -111,16 +111,16 @@ async def test_no_fault_skips_or_makes_up_anything(
 async def test_what_stays_unknown_stops_the_cursor(
     world: World, follow: Follow, books: Books, proxy: FaultProxy, spoil: Spoil
 ) -> None:
-    follower = follow(proxy.url)
+    follower = follow(proxy.url, patience=1)
     traffic(world)
     spoil(proxy)
     at = books.cursor
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(ChainError):
             await books.step(follower)
     assert books.cursor == at
     proxy.clear()
-    await books.follow(follower)
+    await books.follow(follow(proxy.url))
     books.assert_equals_chain(world.chain, world.network)
 
 
@@ -256,7 +256,7 @@ async def test_errors_and_logs_never_show_the_path_of_a_url(
         proxy.clear()
         spoil(proxy)
         with pytest.raises(ChainError) as caught:
-            await books.step(follow(proxy.url))
+            await books.step(follow(proxy.url, patience=1))
         assert "secret" not in str(caught.value)
         assert proxy.name in str(caught.value)
     dead = follow("http://127.0.0.1:9/v3/secret-key")

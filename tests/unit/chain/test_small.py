@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 from eth_hash.auto import keccak
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain import bloom
@@ -79,6 +79,7 @@ def test_split(arrived: int, amounts: list[int], shares: list[int]) -> None:
     assert split(arrived, amounts) == shares
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**256), st.lists(st.integers(1, 2**256), min_size=1, max_size=20))
 def test_split_loses_and_makes_up_nothing(arrived: int, amounts: list[int]) -> None:
     shares = split(arrived, amounts)
@@ -96,6 +97,7 @@ def test_budget_makes_a_round_in_ten_minutes(
     assert budget(addresses, block_seconds) == each_block
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text(), st.integers()), max_size=5), st.data())
 def test_socket_messages_may_come_in_any_pieces(
     messages: list[dict[str, int]], data: st.DataObject
@@ -112,6 +114,7 @@ def test_socket_messages_may_come_in_any_pieces(
     assert rest == ""
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 3000))
 def test_spans_cover_everything_once_and_keep_the_tail_apart(
     first: int, count: int, beyond: int

@@ -27,9 +27,11 @@ async def timeline(
     told = await _events(session, [show_id("inv", invoice.id), *subjects])
     lines = told + await _entries(session, context, subjects)
     lines += await _attempts(session, [line["event_id"] for line in told])
+    lines.sort(key=lambda line: line["at"])
     for line in lines:
         line.pop("event_id", None)
-    return sorted(lines, key=lambda line: str(line["at"]))
+        line["at"] = show_time(line["at"])
+    return lines
 
 
 async def _events(session: AsyncSession, subjects: list[str]) -> list[dict[str, Any]]:
@@ -38,7 +40,7 @@ async def _events(session: AsyncSession, subjects: list[str]) -> list[dict[str, 
     )
     return [
         {
-            "at": show_time(row.created_at),
+            "at": row.created_at,
             "kind": "event",
             "id": show_id("evt", row.id),
             "type": row.type,
@@ -63,7 +65,7 @@ async def _entries(
         line = shown.setdefault(
             entry.id,
             {
-                "at": show_time(entry.posted_at),
+                "at": entry.posted_at,
                 "kind": "entry",
                 "id": show_id("je", entry.id),
                 "type": entry.kind,
@@ -90,7 +92,7 @@ async def _attempts(session: AsyncSession, events: list[UUID]) -> list[dict[str,
     )
     return [
         {
-            "at": show_time(attempt.at),
+            "at": attempt.at,
             "kind": "delivery",
             "id": show_id("dlv", attempt.delivery_id),
             "type": "webhook",

@@ -15,14 +15,13 @@ from chain.rpc import IN_FLIGHT, Rpc
 from core.errors import BezantError
 from core.networks import Network
 from payments.following import Following
-from sandbox import contracts
 from sandbox.bench import books
 from sandbox.bench.house import House
 from sandbox.bench.result import Aim, Row, paired
+from sandbox.bench.senders import Senders
 from sandbox.node import Node
 
 TEMPLATE, COPY = "bench_catch_up", "bench_catch_up_run"
-GAS = hex(100_000)
 BITCART = "256/s; by default 300 blocks, then a jump"
 # Of a hundred blocks: most are empty, some carry strangers' transfers, a few pay one of us.
 PATTERN = {**dict.fromkeys(range(0, 100, 3), "strangers"), **dict.fromkeys(range(1, 100, 20), "us")}
@@ -127,11 +126,9 @@ async def replay(url: str, recorded: Recorded) -> float:
 
 async def mine(node: Node, network: Network, addresses: Sequence[str], blocks: int) -> None:
     """Blocks after PATTERN; each address is paid 0.01 ETH once."""
-    accounts = await node.accounts()
+    senders = await Senders.of(node)
     usdc = network.tokens[1].address
-    await node.send_as_faucet(
-        [(usdc, contracts.call("mint(address,uint256)", a, 10**18)) for a in accounts]
-    )
+    await senders.enrich(usdc)
     await node.call("evm_setAutomine", False)
     unpaid = list(addresses)
     empty = 0
@@ -142,10 +139,12 @@ async def mine(node: Node, network: Network, addresses: Sequence[str], blocks: i
             continue
         await _mine_empty(node, empty)
         empty = 0
-        sends = [_transfer(accounts, usdc, i) for i in range(3)]
-        if kind == "us":
-            sends[1] = sends[1] | {"to": unpaid.pop(), "value": hex(10**16), "data": "0x"}
-        await node.many([("eth_sendTransaction", [tx]) for tx in sends])
+        sends = [
+            senders.token(0, usdc, _stranger(), 10**6),
+            senders.ether(1, unpaid.pop() if kind == "us" else _stranger(), 10**16),
+            senders.token(2, usdc, _stranger(), 10**6),
+        ]
+        await senders.send(sends)
         await node.call("evm_mine")
     await _mine_empty(node, empty)
     await node.call("evm_setAutomine", True)
@@ -156,10 +155,5 @@ async def _mine_empty(node: Node, count: int) -> None:
         await node.mine(count)
 
 
-def _transfer(accounts: Sequence[str], usdc: str, number: int) -> dict[str, str]:
-    """Between strangers: ETH and USDC in turns."""
-    stranger = "0x" + secrets.token_hex(20)
-    if number % 2:
-        return {"from": accounts[number], "to": stranger, "value": "0x1", "gas": GAS}
-    data = contracts.call("transfer(address,uint256)", stranger, 10**6)
-    return {"from": accounts[number], "to": usdc, "data": data, "gas": GAS}
+def _stranger() -> str:
+    return "0x" + secrets.token_hex(20)

@@ -13,10 +13,10 @@ import aiohttp
 import psycopg
 
 from core.errors import BezantError
-from sandbox import contracts
 from sandbox.bench.floor_worker import SUBSCRIBE
 from sandbox.bench.house import House, until_answers
 from sandbox.bench.result import Aim, Row, paired, quantile
+from sandbox.bench.senders import Senders
 from sandbox.bench.sink import sink
 from sandbox.node import Node
 
@@ -31,7 +31,6 @@ INVOICE = {
 WAIT_SECONDS = 30
 # Blocks come every few seconds at best: the next one finds the house at rest.
 PAUSE_SECONDS = 0.05
-GAS = hex(100_000)
 STRANGER = "0x" + "ab" * 20
 BITCART = ("2,180 ms", "4,740 ms (max)")
 
@@ -39,9 +38,9 @@ BITCART = ("2,180 ms", "4,740 ms (max)")
 class Chain:
     """A node and the moment each of its blocks was known to exist."""
 
-    def __init__(self, node: Node, accounts: Sequence[str]) -> None:
+    def __init__(self, node: Node, senders: Senders) -> None:
         self.node = node
-        self.accounts = accounts
+        self.senders = senders
         self._pushed_at = 0.0
 
     async def watch(self) -> None:
@@ -56,7 +55,7 @@ class Chain:
 
     async def mine(self, transactions: Sequence[dict[str, Any]]) -> float:
         """One block with these; the moment it was announced or the node said so."""
-        await self.node.many([("eth_sendTransaction", [tx]) for tx in transactions])
+        await self.senders.send(transactions)
         self._pushed_at = 0.0
         await self.node.call("evm_mine")
         now = time.monotonic()
@@ -65,7 +64,7 @@ class Chain:
 
 @asynccontextmanager
 async def open_chain(node: Node) -> AsyncIterator[Chain]:
-    chain = Chain(node, await node.accounts())
+    chain = Chain(node, await Senders.of(node))
     await node.call("evm_setAutomine", False)
     watching = asyncio.create_task(chain.watch())
     try:
@@ -120,11 +119,8 @@ class Race:
                     if response.status != 201:
                         raise BezantError(f"no invoice: {await response.text()}")
                     self._invoices.append(await response.json())
-        mint = [contracts.call("mint(address,uint256)", a, 10**18) for a in self._ours.accounts]
-        await self._ours.mine(
-            [{"from": a, "to": self._usdc, "data": data, "gas": GAS}
-             for a, data in zip(self._ours.accounts, mint, strict=True)]
-        )  # fmt: skip
+        await self._ours.senders.enrich(self._usdc)
+        await self._ours.mine([])
 
     async def our_block(self, deposits: int) -> list[float]:
         """Seconds until each invoice's webhook, in the order of the payments."""
@@ -136,10 +132,7 @@ class Race:
     async def floor_block(self, transfers: int) -> float:
         """Seconds until the floor's one POST."""
         coming = self._arrivals.expect(["floor"])
-        sends = [
-            {"from": self._account(self._floor, i), "to": STRANGER, "value": "0x1", "gas": GAS}
-            for i in range(transfers)
-        ]
+        sends = [self._floor.senders.ether(i, STRANGER, 1) for i in range(transfers)]
         return (await self._time(self._floor, sends, coming))[0]
 
     async def _time(
@@ -155,20 +148,12 @@ class Race:
 
     def _payment(self, number: int, invoice: dict[str, Any]) -> dict[str, Any]:
         """Every second one in ETH, the others in USDC: 25 USD at the sandbox's prices."""
-        payer = self._account(self._ours, number)
-        option = {o["asset"]: o for o in invoice["payment_options"]}[
-            "USDC" if number % 2 else "ETH"
-        ]
+        option = invoice["payment_options"][number % 2]
         to = option["address"].lower()
         units = int(option["amount_due"].replace(".", ""))  # with all of the asset's decimals
         if number % 2 == 0:
-            return {"from": payer, "to": to, "value": hex(units), "gas": GAS}
-        data = contracts.call("transfer(address,uint256)", to, units)
-        return {"from": payer, "to": self._usdc, "data": data, "gas": GAS}
-
-    @staticmethod
-    def _account(chain: Chain, number: int) -> str:
-        return chain.accounts[number % len(chain.accounts)]
+            return self._ours.senders.ether(number, to, units)
+        return self._ours.senders.token(number, self._usdc, to, units)
 
 
 async def measure(house: House) -> list[Row]:

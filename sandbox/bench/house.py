@@ -53,13 +53,13 @@ class House:
 
     @property
     def api(self) -> tuple[str, int]:
-        host, _, port = self.sandbox.api_url.removeprefix("http://").partition(":")
+        host, _, port = self.sandbox.services.api_url.removeprefix("http://").partition(":")
         return host, int(port)
 
     def http(self) -> aiohttp.ClientSession:
         """To our API, as the sandbox's merchant."""
         return aiohttp.ClientSession(
-            self.sandbox.api_url,
+            self.sandbox.services.api_url,
             headers={"Authorization": f"Bearer {self.sandbox.state.api_key}"},
         )
 

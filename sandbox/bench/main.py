@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import platform
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -47,6 +49,8 @@ def run(names: Sequence[str], *, quick: bool, output: Path) -> int:
         if name not in MEASURES:
             raise Misconfigured(f"{name!r} is no measure: {', '.join(MEASURES)} are allowed")
     chosen = [name for name in MEASURES if not names or name in names]
+    # The chain loop runs in this process too, and tells of each block.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)

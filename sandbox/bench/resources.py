@@ -31,8 +31,8 @@ async def measure(house: House) -> list[Row]:
     """API, worker and PostgreSQL (there is no signer yet); Anvil stands for somebody's node."""
     await asyncio.sleep(SETTLE_SECONDS)
     pids = {
-        "api": [house.sandbox.api.pid],
-        "worker": [house.sandbox.worker.pid],
+        "api": [house.sandbox.services.api.pid],
+        "worker": [house.sandbox.services.worker.pid],
         "PostgreSQL": family(_postmaster(house)),
     }
     memory = {name: sum(pss(pid) for pid in members) / 1e6 for name, members in pids.items()}
@@ -93,8 +93,8 @@ def _ticks(house: House) -> dict[str, int]:
     now = processes()
     postmaster = _postmaster(house)
     return {
-        "api": now[house.sandbox.api.pid].own,
-        "worker": now[house.sandbox.worker.pid].own,
+        "api": now[house.sandbox.services.api.pid].own,
+        "worker": now[house.sandbox.services.worker.pid].own,
         "PostgreSQL": sum(
             p.with_ended_children
             for p in now.values()

@@ -12,9 +12,9 @@ from chain.endpoints import Endpoints
 from core.networks import Network
 from payments.following import Following
 from sandbox.bench import books
-from sandbox.bench.catch_up import GAS
 from sandbox.bench.house import House
 from sandbox.bench.result import Aim, Row, paired
+from sandbox.bench.senders import Senders
 
 TEMPLATE = "bench_watched"
 FEW = 10  # invoices of the template; two of them are paid in each block
@@ -55,16 +55,12 @@ async def measure(house: House) -> list[Row]:
             house.tell(f"{size:,} addresses")
             await _fill(url, size - FEW)
             loops[size] = await _follow(stack, url, network)
-        accounts = await node.accounts()
+        senders = await Senders.of(node)
         await node.call("evm_setAutomine", False)
         for turn in range(house.number(60, 12)):
             paid = [addresses[turn % FEW], addresses[(turn + 1) % FEW]]
             targets = paid + [f"0x{turn * TRANSFERS + i:040x}" for i in range(2, TRANSFERS)]
-            sends = [
-                {"from": accounts[i % 10], "to": to, "value": hex(10**12), "gas": GAS}
-                for i, to in enumerate(targets)
-            ]
-            await node.many([("eth_sendTransaction", [tx]) for tx in sends])
+            await senders.send([senders.ether(i, to, 10**12) for i, to in enumerate(targets)])
             await node.call("evm_mine")
             order = sizes[turn % 3 :] + sizes[: turn % 3]  # nobody is always first
             for size in order:

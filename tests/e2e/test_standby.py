@@ -142,7 +142,7 @@ class Standby:
 
     def __init__(self, town: Town, log: Path) -> None:
         self._log = log
-        with log.open("ab") as stream:
+        with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bezant.cli", "worker", "--metrics-port", "0"],
                 env=town.environment,
@@ -201,6 +201,7 @@ async def test_a_worker_that_sleeps_while_others_work(town: Town) -> None:
         open_chains(town.ready) as chains,
     ):
         client = await new_merchant(operator, "Sleeper")
+        await paid(client, chains)  # the town's own worker is the active one
         invoices = [await client.invoice() for _ in range(ORDERS)]
         with standby(town) as second:
             await second.says("worker_started")
@@ -222,10 +223,10 @@ async def test_a_worker_that_sleeps_while_others_work(town: Town) -> None:
                 os.kill(sleeper, signal.SIGCONT)
             await paid(client, chains)
             assert town.pid("worker") == sleeper
-            await once_and_for_all(client, operator, deposits=ORDERS + 1)
+            await once_and_for_all(client, operator, deposits=ORDERS + 2)
         # The sleeper is the standby now, and awake: with the other one gone it works again.
         await paid(client, chains)
-        await once_and_for_all(client, operator, deposits=ORDERS + 2)
+        await once_and_for_all(client, operator, deposits=ORDERS + 3)
 
 
 def locks(town: Town) -> set[int]:

@@ -16,7 +16,8 @@ from core.ids import show
 from ledger.accounts import Debt
 from ledger.journal import Entry
 from payments import entries
-from payments.assess import (
+from payments.assess import assess
+from payments.facts import (
     Assessment,
     DepositFact,
     InboxReason,
@@ -24,7 +25,6 @@ from payments.assess import (
     Irregularity,
     OptionFact,
     Status,
-    assess,
 )
 from payments.tables import Deposit, Invoice
 from payments.tiers import Heights

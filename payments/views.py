@@ -10,7 +10,7 @@ from core.clock import show as show_time
 from core.ids import show
 from core.money import Asset
 from core.networks import NATIVE, Catalog, Network
-from payments.assess import InboxReason
+from payments.facts import InboxReason
 from payments.tables import Deposit, Invoice
 from payments.tiers import Heights, confirmations
 from payments.values import owed, show_price

@@ -12,14 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.assess import (
-    GRACE,
-    Assessment,
-    DepositFact,
-    InvoiceFact,
-    OptionFact,
-    assess,
-)
+from payments.assess import GRACE, assess
+from payments.facts import Assessment, DepositFact, InvoiceFact, OptionFact
 
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 END = START + timedelta(minutes=15)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import Boolean, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -45,7 +45,8 @@ class Difference:
 async def open_break(
     session: AsyncSession, difference: Difference, now: datetime
 ) -> BreakRow | None:
-    """The new Break, or None when the same difference stands open already."""
+    """The new Break, or None when the same difference stands open already: then that one names
+    what is expected and there by now."""
     statement = (
         insert(BreakRow)
         .values(
@@ -60,10 +61,16 @@ async def open_break(
             status="open",
             opened_at=now,
         )
-        .on_conflict_do_nothing(index_elements=["key"], index_where=text("status <> 'resolved'"))
-        .returning(BreakRow)
+        .on_conflict_do_update(
+            index_elements=["key"],
+            index_where=text("status <> 'resolved'"),
+            set_={"expected": difference.expected, "actual": difference.actual},
+        )
+        .returning(BreakRow, literal_column("xmax = 0", Boolean()))  # true: inserted, not updated
+        .execution_options(populate_existing=True)
     )
-    return (await session.scalars(statement)).one_or_none()
+    row, is_new = (await session.execute(statement)).one()
+    return row if is_new else None
 
 
 async def close_break(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from core.errors import Conflict, ForkBelowFinalized
 from payments.batch import apply_batch
 from tests.faultproxy import FaultProxy
 from tests.integration.payments.conftest import Chain
-from tests.integration.payments.facts import assert_sound, spend, status_of
+from tests.integration.payments.facts import assert_sound, breaks, spend, status_of
 from tests.world import World, connect, network_of
 from tests.world import world as make_world
 
@@ -130,3 +131,57 @@ async def test_a_fork_below_a_block_that_became_final_while_it_was_read(world: W
         async with world.context.database.begin() as session:
             await apply_batch(session, world.context, network, batch)
     assert (await world.rows("network_cursors"))[0].hash == row.hash
+
+
+async def test_a_break_names_what_is_missing_by_now(world: World) -> None:
+    """A second reversal makes an open overdraft larger, a later deposit smaller."""
+    first, second = await world.invoice(), await world.invoice("50.00")
+    await world.pay(first)
+    await world.mine(3)
+    await world.pay(second)
+    await world.mine(3)
+    await world.follow()
+    await spend(world, "ETH", 3 * 10**16)
+    for depth, missing in ((4, 2 * 10**16), (8, 3 * 10**16)):
+        await world.node.reorg(depth)
+        await world.follow()
+        [found] = await breaks(world)
+        assert (int(found.expected), int(found.actual)) == (0, -missing)
+    await world.pay(await world.invoice())
+    await world.mine(3)
+    await world.follow()
+    [found] = await breaks(world)
+    assert int(found.actual) == -2 * 10**16
+    assert (await world.events()).count("break.opened") == 1
+    await assert_sound(world)
+
+
+@pytest.mark.xfail(strict=True, reason="a second endpoint vouches for hashes, not for contents")
+@pytest.mark.parametrize("way", ["trace", "log"])
+async def test_one_endpoint_alone_cannot_make_up_a_large_payment(
+    two_endpoints: tuple[World, FaultProxy, FaultProxy], way: str
+) -> None:
+    """Both endpoints hold the block; what moved in it is the word of one."""
+    world, first, _ = two_endpoints
+    invoice = await world.invoice()
+    to = invoice["payment_options"][0]["address"].lower()
+
+    def trace(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        action = {**items[0]["action"], "to": to, "value": hex(10**16)}
+        return [items[0], {**items[0], "action": action, "traceAddress": [0]}, *items[1:]]
+
+    def log(logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        topics = [*logs[0]["topics"][:2], "0x" + to[2:].rjust(64, "0")]
+        data = f"0x{25 * 10**6:064x}"
+        return [*logs, {**logs[0], "topics": topics, "data": data, "logIndex": "0xff"}]
+
+    if way == "trace":
+        first.edit(lambda items: trace(items) if items else items, method="trace_block", times=None)
+        await world.node.send(world.node.accounts[4], 1)
+    else:
+        first.edit(lambda logs: log(logs) if logs else logs, method="eth_getLogs", times=None)
+        await world.transfer("USDC", world.node.accounts[4], 1)
+    await world.mine(3)
+    await world.follow()
+    shown = await world.show(invoice)
+    assert [d["waiting_for"] for d in shown["deposits"]] in ([], ["second_endpoint"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from eth_hash.auto import keccak
+
 from chain import oracle
 from chain.decode import number
 from chain.endpoints import Endpoint, Endpoints
@@ -12,7 +14,6 @@ from chain.wire import BLOCK_BY_NUMBER, CALL, CHAIN_ID, TRACE_BLOCK, TRACE_BY_HA
 from core.clock import wall
 from core.errors import ChainError, Misconfigured
 from core.networks import Network, Token, Traces
-from sandbox import contracts
 from wallets.addresses import checksum
 
 Row = tuple[str, str, str]  # verdict, about, sentence
@@ -81,9 +82,15 @@ async def _traces(network: Network, endpoint: Endpoint) -> tuple[str, str]:
 
 
 async def _call(endpoint: Endpoint, to: str, signature: str) -> bytes:
-    data = {"to": to, "data": contracts.call(signature)}
+    data = {"to": to, "data": "0x" + keccak(signature.encode())[:4].hex()}
     answer: Any = await endpoint.rpc.call(CALL, data, "latest")
     return bytes.fromhex(str(answer)[2:])
+
+
+async def read_address(endpoint: Endpoint, contract: str, signature: str) -> str | None:
+    """What a getter answers, lower case; None for the zero address. Raises ChainError."""
+    answer = (await _call(endpoint, contract, signature))[-20:]
+    return "0x" + answer.hex() if any(answer) else None
 
 
 async def _factory(network: Network, endpoint: Endpoint) -> tuple[str, str]:
@@ -94,9 +101,9 @@ async def _factory(network: Network, endpoint: Endpoint) -> tuple[str, str]:
         return "bad", f"there is no contract at {checksum(network.factory)}."
     if "0x" + answer.hex() != network.deposit_init_code_hash:
         return "bad", "it is another contract: its deposit addresses are not the ones we compute."
-    treasury = "0x" + (await _call(endpoint, network.factory, "treasury()"))[-20:].hex()
-    owner = "0x" + (await _call(endpoint, network.factory, "owner()"))[-20:].hex()
-    if int(treasury, 16) == 0:
+    owner = await read_address(endpoint, network.factory, "owner()")
+    treasury = await read_address(endpoint, network.factory, "treasury()")
+    if owner is None or treasury is None:
         return "bad", "it has no treasury yet: no sweep works until setTreasury was called here."
     return "ok", f"owner {checksum(owner)}, treasury {checksum(treasury)}."
 

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 import ledger.sequence
 import webhooks.sequence
+from bezant.house import follow_treasury
 from chain.endpoints import Endpoints
 from core.context import Context
 from core.networks import Network
@@ -73,15 +74,27 @@ def _network_loops(context: Context, network: Network) -> dict[str, Loop]:
         async with Endpoints(network) as endpoints:
             await Oracle(context, network, endpoints).run(ORACLE_POLL_SECONDS)
 
+    async def treasury() -> None:
+        async with Endpoints(network) as endpoints:
+            await follow_treasury(context, network, endpoints)
+
     found: dict[str, Loop] = {f"blocks {network.id}": blocks}
     if network.feeds:
         found[f"prices {network.id}"] = prices
+    if network.factory is not None:
+        found[f"treasury {network.id}"] = treasury
     return found
 
 
-async def keep(name: str, loop: Loop) -> None:
+async def keep(
+    name: str,
+    loop: Loop,
+    *,
+    first_pause: float = FIRST_PAUSE_SECONDS,
+    longest_pause: float = LONGEST_PAUSE_SECONDS,
+) -> None:
     """Runs a loop for ever: after a failure again, later and later while it keeps failing."""
-    pause = FIRST_PAUSE_SECONDS
+    pause = first_pause
     while True:
         started = time.monotonic()
         try:
@@ -91,9 +104,9 @@ async def keep(name: str, loop: Loop) -> None:
             log.exception("loop_failed", loop=name)
         RESTARTS.labels(name).inc()
         if time.monotonic() - started > STEADY_SECONDS:
-            pause = FIRST_PAUSE_SECONDS
+            pause = first_pause
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, longest_pause)
 
 
 @asynccontextmanager

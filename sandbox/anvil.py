@@ -13,7 +13,7 @@ from sandbox.contracts import ROOT
 from sandbox.node import Node
 from sandbox.processes import Child
 
-START_SECONDS = 10
+START_SECONDS = 30
 SAVE_SECONDS = 5  # what a killed Anvil may lose; asked to stop it loses nothing
 NPM_BINARY = ROOT / "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 

@@ -15,7 +15,7 @@ from core.errors import BezantError
 from sandbox.processes import Child
 
 READY_LINE = 7  # of postmaster.pid
-START_SECONDS = 10
+START_SECONDS = 30
 
 
 class Postgres:

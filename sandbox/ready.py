@@ -21,9 +21,9 @@ ASK_SECONDS = 5
 
 def content(sandbox: Supervisor) -> dict[str, Any]:
     """Parts that are not built yet are null."""
-    kept, database = sandbox.state, sandbox.postgres.child
+    kept, database, services = sandbox.state, sandbox.postgres.child, sandbox.services
     return {
-        "api_url": sandbox.api_url,
+        "api_url": services.api_url,
         "api_key": kept.api_key,
         "operator_key": kept.operator_key,
         "approver_key": None,
@@ -47,8 +47,8 @@ def content(sandbox: Supervisor) -> dict[str, Any]:
         "exchanges": None,
         "pids": {
             "sandbox": os.getpid(),
-            "api": sandbox.api.pid,
-            "worker": sandbox.worker.pid,
+            "api": services.api.pid,
+            "worker": services.worker.pid,
             "signer": None,
             "postgres": database.pid if database else None,
             "anvil": [anvil.child.pid for anvil in sandbox.anvils if anvil.child],
@@ -56,8 +56,8 @@ def content(sandbox: Supervisor) -> dict[str, Any]:
         },
         "merchant": kept.merchant_id,
         "webhook_secret": kept.webhook_secret,
-        "checkout_url": f"{sandbox.api_url}/pay/",
-        "worker_metrics_url": sandbox.metrics_url,
+        "checkout_url": f"{services.api_url}/pay/",
+        "worker_metrics_url": services.metrics_url,
         "data_dir": str(sandbox.options.data_dir),
     }
 

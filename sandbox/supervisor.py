@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import shutil
 import signal
-import socket
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +19,8 @@ from sandbox.anvil import Anvil, check_same_chain
 from sandbox.deploy import deploy
 from sandbox.postgres import Postgres
 from sandbox.processes import Child
+from sandbox.services import Services
 
-PORT = 8000  # if nothing was asked for and nobody has it
-READY_SECONDS = 60
 REFRESH_SECONDS = 30  # how often the age of the feeds is looked at
 REFRESH_OLDER_SECONDS = 1200  # a third of the shortest heartbeat
 STOP_SECONDS = 2.0  # then a child is killed
@@ -43,7 +39,10 @@ class Options:
 
 
 class Supervisor:
-    """Runs once: `start`, then `watch` until told to stop, then `stop`."""
+    """Runs once: `start`, then `watch` until told to stop, then `stop`.
+
+    Raises BezantError when the wished port is taken.
+    """
 
     def __init__(self, options: Options, tell: Callable[[str], None]) -> None:
         self.options = options
@@ -54,14 +53,12 @@ class Supervisor:
         self._pids = self._directory / "pids"
         self._offset = 0
         self._lock: IO[str] | None = None
-        self._sockets: dict[str, socket.socket] = {}
         self._children: list[Child] = []
         self.state: state.State
         self.postgres = Postgres(self._directory / "postgres", self._logs / "postgres.log")
         self.anvils: list[Anvil] = []
         self.chains: list[world.Chain] = []
-        self.api: Child
-        self.worker: Child
+        self.services = Services(self._directory, options.port)
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -70,7 +67,6 @@ class Supervisor:
         await self._take_directory()
         self.state = state.load(self._keys, self.options.networks)
         state.save(self._keys, self.state)
-        self._sockets = {"api": _listen(self.options.port), "metrics": _listen(0)}
         chain_ids = world.CHAIN_IDS[: self.state.networks]
         self._tell("PostgreSQL and Anvil")
         await asyncio.gather(self._start_database(), *(self._start_anvil(i) for i in chain_ids))
@@ -88,20 +84,22 @@ class Supervisor:
         state.save(self._keys, self.state)
         await self.refresh_feeds()
         self._tell("API and worker")
-        await self._start_services()
-        await self._until_ready()
+        self._children += [self.services.api, self.services.worker]
+        await self.services.start(self.postgres.url, self.state.secret_key, self.chains)
         return self._write_ready()
 
     async def _take_directory(self) -> None:
         """This directory is ours alone; what a killed predecessor left is ended first."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._lock = (self._directory / "lock").open("w")
+        lock = (self._directory / "lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            lock.close()
             raise BezantError(
                 f"another sandbox runs in {self._directory}: stop it, or choose another --data-dir"
             ) from None
+        self._lock = lock
         await processes.end_leftovers(self._pids, str(self._directory))
         ready.forget(self._directory, self.options.ready_file)
         if self.options.fresh:
@@ -142,57 +140,6 @@ class Supervisor:
             if self._offset:
                 await anvil.node.set_time(self._now())
 
-    async def _start_services(self) -> None:
-        config = self._directory / "bezant.toml"
-        config.write_text(world.configuration(self.chains))
-        secret = self._keys / "secret.key"
-        secret.touch(0o600)
-        secret.write_text(self.state.secret_key)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("BEZANT_")} | {
-            "BEZANT_DATABASE_URL": self.postgres.url,
-            "BEZANT_DATA_DIR": str(self._directory),
-            "BEZANT_PUBLIC_URL": self.api_url,
-            "BEZANT_SECRET_KEY_FILE": str(secret),
-        }
-        self.api = self._service("api", "--fd", self._sockets["api"], config, environment)
-        self.worker = self._service(
-            "worker", "--metrics-fd", self._sockets["metrics"], config, environment
-        )
-        await asyncio.gather(self.api.start(), self.worker.start())
-
-    def _service(
-        self,
-        name: str,
-        option: str,
-        bound: socket.socket,
-        config: Path,
-        environment: dict[str, str],
-    ) -> Child:
-        """The socket stays ours: while the service restarts, callers wait and are not refused."""
-        fd = bound.fileno()
-        arguments = [sys.executable, "-m", "bezant.cli", name, "--config", str(config)]
-        child = Child(
-            name,
-            [*arguments, option, str(fd)],
-            self._logs / f"{name}.log",
-            environment,
-            pass_fds=[fd],
-        )
-        self._children.append(child)
-        return child
-
-    async def _until_ready(self) -> None:
-        """Raises BezantError when the API says for too long that it is not."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + READY_SECONDS
-        while (problem := await ready.problem(self.api_url)) is not None:
-            for child in (self.api, self.worker):
-                if not child.running:
-                    raise BezantError(f"{child.name} did not start:\n{child.tail()}")
-            if loop.time() > deadline:
-                raise BezantError(f"not ready after {READY_SECONDS} s: {problem}")
-            await asyncio.sleep(0.05)
-
     def _note(self, child: Child) -> None:
         if child not in self._children:
             self._children.append(child)
@@ -204,26 +151,23 @@ class Supervisor:
         ready.write(content, self._directory, self.options.ready_file)
         return content
 
-    @property
-    def api_url(self) -> str:
-        return f"http://127.0.0.1:{self._sockets['api'].getsockname()[1]}"
-
-    @property
-    def metrics_url(self) -> str:
-        """The worker's own metrics."""
-        return f"http://127.0.0.1:{self._sockets['metrics'].getsockname()[1]}/metrics"
-
     # -- run -----------------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Until cancelled: whoever dies is started again, and the feeds stay fresh."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._guard(self.api, self._restart_api))
-            group.create_task(self._guard(self.worker, self.worker.start))
-            group.create_task(self._guard(self.postgres.child, self.postgres.start))
-            for anvil in self.anvils:
-                group.create_task(self._guard(anvil.child, anvil.start))
-            group.create_task(self._keep_feeds())
+        """Until cancelled: whoever dies is started again, and the feeds stay fresh.
+
+        Raises BezantError when one cannot be started again.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._guard(self.services.api, self.services.restart_api))
+                group.create_task(self._guard(self.services.worker, self.services.worker.start))
+                group.create_task(self._guard(self.postgres.child, self.postgres.start))
+                for anvil in self.anvils:
+                    group.create_task(self._guard(anvil.child, anvil.start))
+                group.create_task(self._keep_feeds())
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
 
     async def _guard(self, child: Child | None, restart: Callable[[], Awaitable[None]]) -> None:
         """A child that dies is started again; one that is only stopped (SIGSTOP) is left alone."""
@@ -239,10 +183,6 @@ class Supervisor:
             await self._read_offset()
             await restart()
             self._write_ready()
-
-    async def _restart_api(self) -> None:
-        await self.api.start()
-        await ready.answers(self.api_url)
 
     async def _keep_feeds(self) -> None:
         while True:
@@ -278,8 +218,7 @@ class Supervisor:
         await asyncio.gather(*(child.stop(STOP_SECONDS) for child in others))
         if database is not None:
             await database.stop(STOP_SECONDS)
-        for bound in self._sockets.values():
-            bound.close()
+        self.services.close()
         if self._lock is not None:
             ready.forget(self._directory, None)
             self._pids.unlink(missing_ok=True)
@@ -297,10 +236,12 @@ async def run(
 
     async def live() -> None:
         content = await supervisor.start()
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(supervisor.watch())
-            if not await then(content):
-                watching.cancel()
+        watching = asyncio.create_task(supervisor.watch())
+        try:
+            if await then(content):
+                await watching
+        finally:
+            watching.cancel()
 
     living = asyncio.create_task(live())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -311,18 +252,3 @@ async def run(
         tell("stopping")
     finally:
         await supervisor.stop()
-
-
-def _listen(port: int | None) -> socket.socket:
-    """Bound here and handed to the service. Raises BezantError when a wished port is taken."""
-    for candidate in (PORT, 0) if port is None else (port,):
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind(("127.0.0.1", candidate))
-            bound.listen(2048)
-        except OSError:
-            bound.close()
-            continue
-        return bound
-    raise BezantError(f"--port {port} is taken: choose another one, or 0 for any")

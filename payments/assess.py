@@ -151,17 +151,23 @@ def _irregularity(
 def _verdict(
     invoice: InvoiceFact, deposit: DepositFact, status: Status, *, overpaid: bool
 ) -> Verdict:
-    counting = _counting_rate(invoice, deposit)
-    rate = counting if counting is not None else _informative_rate(invoice, deposit)
-    value = None
-    if rate is not None:
-        value = floor(worth(deposit.amount, deposit.decimals, rate, invoice.currency_decimals))
+    value, counts = value_of(invoice, deposit), _counting_rate(invoice, deposit) is not None
     reason = _reason(invoice, deposit, status)
     if reason is None and overpaid:
         reason = InboxReason.OVERPAID
     if deposit.status == "orphaned":
         return Verdict(value, counted=False, inbox=None, account=None)
-    return Verdict(value, counting is not None, reason, _account(invoice, deposit, status, reason))
+    return Verdict(value, counts, reason, _account(invoice, deposit, status, reason))
+
+
+def value_of(invoice: InvoiceFact, deposit: DepositFact) -> int | None:
+    """What it counts for, or would count for if it were credited; None without a price."""
+    rate = _counting_rate(invoice, deposit)
+    if rate is None:
+        rate = _informative_rate(invoice, deposit)
+    if rate is None:
+        return None
+    return floor(worth(deposit.amount, deposit.decimals, rate, invoice.currency_decimals))
 
 
 def _informative_rate(invoice: InvoiceFact, deposit: DepositFact) -> int | None:

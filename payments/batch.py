@@ -22,7 +22,7 @@ from core.networks import Network
 from ledger.journal import post
 from payments import heights as heights_of
 from payments import house, overdraft
-from payments.cases import Case, Outcome, credit_pending, judge, lock, orphan
+from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, orphan
 from payments.intake import Owner, Valuer, deposit_owners, house_roles, parties, returned, take_in
 from payments.tables import BlockRow, Deposit, HouseMovement, NetworkCursor
 from payments.tiers import Heights, required, waits_for
@@ -73,6 +73,8 @@ async def apply_batch(
     session.add_all(deposit for _, deposit in arrived)
     for _, deposit in arrived:
         credit_pending(deposit, outcome)
+    for case in {case.invoice.id: case for case, _ in arrived}.values():
+        appraise(case, context)
     _set_policy(network, cases.values())
     _tell_facts(cases, gone, arrived, quiet, back, outcome)
     followed = await heights_of.followed(session, context.catalog)

@@ -16,7 +16,7 @@ from core.ids import show
 from ledger.accounts import Debt
 from ledger.journal import Entry
 from payments import entries
-from payments.assess import assess
+from payments.assess import assess, value_of
 from payments.facts import (
     Assessment,
     DepositFact,
@@ -148,6 +148,13 @@ def _fact(
         resolution=row.resolution,
         price_when_seen=row.price_when_seen,
     )
+
+
+def appraise(case: Case, context: Context) -> None:
+    """What each deposit is worth, so that also the first event of a payment tells it."""
+    invoice = facts(case, context)
+    for deposit, fact in zip(case.deposits, invoice.deposits, strict=True):
+        deposit.value = value_of(invoice, fact)
 
 
 def judge(case: Case, followed_until: Mapping[str, datetime], outcome: Outcome) -> Assessment:

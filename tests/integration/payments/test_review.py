@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -154,6 +155,13 @@ async def test_a_break_names_what_is_missing_by_now(world: World) -> None:
     assert int(found.actual) == -2 * 10**16
     assert (await world.events()).count("break.opened") == 1
     await assert_sound(world)
+
+
+async def test_the_first_event_of_a_payment_tells_its_value(world: World) -> None:
+    await world.pay(await world.invoice())
+    await world.follow()
+    [seen] = await world.rows("events", type="deposit.seen")
+    assert json.loads(seen.body)["data"]["object"]["value"] == "25.00"
 
 
 @pytest.mark.xfail(strict=True, reason="a second endpoint vouches for hashes, not for contents")

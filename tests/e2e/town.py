@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +192,7 @@ class Client:
 
     async def answer(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, once: str | None = None
-    ) -> tuple[int, dict[str, str], dict[str, Any]]:
+    ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
         """Status, headers, JSON, as they came."""
         headers = {"Authorization": f"Bearer {self.key}"}
         if once is not None:
@@ -200,7 +200,7 @@ class Client:
         async with self.session.request(
             method, f"{self.url}{path}", json=body, headers=headers
         ) as response:
-            return response.status, dict(response.headers), await response.json(content_type=None)
+            return response.status, response.headers, await response.json(content_type=None)
 
     async def every(self, path: str) -> list[Any]:
         """All pages of a list, in its order."""

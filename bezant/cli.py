@@ -124,7 +124,8 @@ def merchant() -> None:
 @as_json
 def merchant_create(name: str, config: Path | None, as_json: bool) -> None:
     """A new merchant with a first API key; key and webhook secret are shown once."""
-    from bezant.administration import create_merchant, show
+    from bezant.administration import create_merchant
+    from bezant.printing import show
 
     show(create_merchant(_settings(config), name), as_json)
 
@@ -148,7 +149,8 @@ def key_create(
     as_json: bool,
 ) -> None:
     """A new key, shown this once."""
-    from bezant.administration import create_key, show
+    from bezant.administration import create_key
+    from bezant.printing import show
 
     show(create_key(_settings(config), merchant, scopes, name), as_json)
 
@@ -159,7 +161,8 @@ def key_create(
 @as_json
 def key_list(merchant: str | None, config: Path | None, as_json: bool) -> None:
     """Keys, newest first (never their secrets)."""
-    from bezant.administration import list_keys, show_keys
+    from bezant.administration import list_keys
+    from bezant.printing import show_keys
 
     show_keys(list_keys(_settings(config), merchant), as_json)
 
@@ -170,7 +173,8 @@ def key_list(merchant: str | None, config: Path | None, as_json: bool) -> None:
 @as_json
 def key_revoke(key_id: str, config: Path | None, as_json: bool) -> None:
     """Ends a key at once, everywhere."""
-    from bezant.administration import revoke_key, show
+    from bezant.administration import revoke_key
+    from bezant.printing import show
 
     show(revoke_key(_settings(config), key_id), as_json)
 
@@ -189,13 +193,13 @@ def ledger_verify(config: Path | None, data_dir: Path | None, as_json: bool) -> 
 
     Without --config: the running sandbox's, if there is one.
     """
-    from bezant import administration
+    from bezant import administration, printing
     from bezant.bootstrap import database_url
     from bezant.places import sandbox_dir
 
     url = None if config else administration.url_of_sandbox(sandbox_dir(data_dir))
     report = administration.verify_ledger(url or database_url(_settings(config)))
-    administration.show_report(report, as_json)
+    printing.show_report(report, as_json)
     sys.exit(0 if report.ok else 1)
 
 

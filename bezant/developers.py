@@ -39,7 +39,7 @@ def _find(url: str | None, api_key: str | None, data_dir: Path | None) -> Servic
 def _ask(
     found: Service, do: Callable[[Shop], Awaitable[dict[str, Any]]], as_json: bool
 ) -> dict[str, Any]:
-    from bezant.administration import show
+    from bezant.printing import show
 
     async def run() -> dict[str, Any]:
         async with found.enter() as shop:

@@ -15,6 +15,8 @@ from core.errors import EndpointFailed
 FAUCET = "0x000000000000000000000000000000000000fa0c"
 GAS = hex(15_000_000)
 TIMEOUT_SECONDS = 30
+TRIES = 20
+SAME_NONCE = ("replacement transaction underpriced", "nonce too low", "already imported")
 
 Request = tuple[str, Sequence[Any]]
 
@@ -53,13 +55,25 @@ class Node:
         return results
 
     async def send(self, transactions: Sequence[dict[str, Any]]) -> list[str]:
-        """Sends from unlocked accounts and waits until they are mined. Raises if one reverted."""
-        hashes = await self.many([("eth_sendTransaction", [tx]) for tx in transactions])
+        """Sends from unlocked accounts, one after the other. Raises if one reverted."""
+        hashes = [await self._send(transaction) for transaction in transactions]
         receipts = await self.many([("eth_getTransactionReceipt", [h]) for h in hashes])
         for hash_, receipt in zip(hashes, receipts, strict=True):
             if receipt is not None and int(receipt["status"], 16) != 1:
                 raise EndpointFailed(f"transaction {hash_} reverted")
-        return [str(hash_) for hash_ in hashes]
+        return hashes
+
+    async def _send(self, transaction: dict[str, Any]) -> str:
+        """Anvil chooses the nonce, and may give the same one to two callers: the later one's
+        transaction is refused, so nothing was sent, and it is asked again."""
+        for _ in range(TRIES):
+            try:
+                return str(await self.call("eth_sendTransaction", transaction))
+            except EndpointFailed as error:
+                if not any(text in str(error) for text in SAME_NONCE):
+                    raise
+                last = error
+        raise last
 
     async def send_as_faucet(self, calls: Sequence[tuple[str, str]]) -> list[str]:
         """`calls` are (contract, calldata)."""

@@ -20,6 +20,7 @@ from sandbox.deploy import deploy
 from sandbox.postgres import Postgres
 from sandbox.processes import Child
 from sandbox.services import Services
+from sandbox.summary import summary
 
 REFRESH_SECONDS = 30  # how often the age of the feeds is looked at
 REFRESH_OLDER_SECONDS = 1200  # a third of the shortest heartbeat
@@ -147,7 +148,7 @@ class Supervisor:
 
     def _write_ready(self) -> dict[str, Any]:
         processes.note(self._pids, [c.pid for c in self._children])
-        content = ready.content(self)
+        content = summary(self)
         ready.write(content, self._directory, self.options.ready_file)
         return content
 

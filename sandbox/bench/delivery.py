@@ -142,7 +142,8 @@ class Race:
         try:
             arrived = await asyncio.wait_for(coming, WAIT_SECONDS)
         except TimeoutError:
-            raise BezantError(f"no webhook after {WAIT_SECONDS} s") from None
+            who = "our" if chain is self._ours else "the floor's"
+            raise BezantError(f"{who} webhook did not come in {WAIT_SECONDS} s") from None
         await asyncio.sleep(PAUSE_SECONDS)
         return [at - mined_at for at in arrived]
 

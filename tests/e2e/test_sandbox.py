@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook
 
 from tests.e2e.town import Client, Refusal, Town
 from tests.waiting import eventually
@@ -373,6 +376,51 @@ def test_the_doctor_finds_nothing_wrong(sandbox: Town) -> None:
     assert {"configuration", "database session", "schema", "eip155:31337 factory"} <= {
         f["about"] for f in findings
     }
+
+
+async def test_listen_forwards_what_happens_signed(sandbox: Town, client: Client) -> None:
+    heard: list[tuple[dict[str, str], str]] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.append((dict(request.headers), await request.text()))
+        return web.Response(status=204)
+
+    application = web.Application()
+    application.router.add_post("/hook", hear)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    listening = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bezant.cli", "listen", "--forward-to", url,
+        "--type", "invoice.created", "--data-dir", str(sandbox.data),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    made: list[str] = []
+
+    async def forwarded() -> bool:  # it hears what happens from its start on, which we cannot see
+        made.append((await client.invoice(assets=["USDC"]))["id"])
+        return bool(heard)
+
+    try:
+        await eventually(forwarded, PATIENCE)
+        headers, body = heard[0]
+        event = Webhook(sandbox.ready["webhook_secret"]).verify(body, headers)
+        assert event["data"]["object"]["id"] in made
+        assert listening.stdout is not None
+        assert b"invoice.created" in await asyncio.wait_for(listening.stdout.readline(), PATIENCE)
+    finally:
+        listening.terminate()
+        await listening.wait()
+        await runner.cleanup()
+
+
+def test_the_demo_tells_its_story(own: Town) -> None:
+    told = run(own, "demo", "--once", "--data-dir", str(own.data))
+    assert told.returncode == 0, told.stdout + told.stderr
+    for part in ("order-1001", "sent, transaction", "settled", "signature verified", "verified"):
+        assert part in told.stdout
+    assert not (own.data / "ready.json").exists()
 
 
 def test_wrong_use_is_2_and_failure_is_1(own: Town) -> None:

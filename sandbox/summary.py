@@ -1,0 +1,55 @@
+"""Everything that a ready-file says (API 3); parts that are not built yet are null."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from sandbox import contracts
+from wallets.addresses import checksum
+
+if TYPE_CHECKING:
+    from sandbox.supervisor import Supervisor
+
+
+def summary(sandbox: Supervisor) -> dict[str, Any]:
+    """How to reach it; pids as they are now."""
+    kept, database, services = sandbox.state, sandbox.postgres.child, sandbox.services
+    return {
+        "api_url": services.api_url,
+        "api_key": kept.api_key,
+        "operator_key": kept.operator_key,
+        "approver_key": None,
+        "database_url": sandbox.postgres.url,
+        "networks": [
+            {
+                "network": chain.id,
+                "chain_id": chain.chain_id,
+                "rpc_url": chain.url,
+                "ws_url": chain.push_url,
+                "tokens": {symbol: checksum(a) for symbol, a in chain.tokens.items()},
+                "factory": checksum(chain.factory),
+                "router": None,
+                "feeds": {pair: checksum(a) for pair, a in chain.feeds.items()},
+                "treasury": checksum(chain.treasury),
+                "multicall": checksum(contracts.MULTICALL),
+                "payer": checksum(contracts.payer()),
+            }
+            for chain in sandbox.chains
+        ],
+        "exchanges": None,
+        "pids": {
+            "sandbox": os.getpid(),
+            "api": services.api.pid,
+            "worker": services.worker.pid,
+            "signer": None,
+            "postgres": database.pid if database else None,
+            "anvil": [anvil.child.pid for anvil in sandbox.anvils if anvil.child],
+            "simulators": None,
+        },
+        "merchant": kept.merchant_id,
+        "webhook_secret": kept.webhook_secret,
+        "checkout_url": f"{services.api_url}/pay/",
+        "worker_metrics_url": services.metrics_url,
+        "data_dir": str(sandbox.options.data_dir),
+    }

@@ -31,11 +31,11 @@ from tests.e2e.town import (
     open_town,
     units,
 )
-from tests.settings import SEED, SOAK
+from tests.settings import SEED, numbers
 from tests.waiting import eventually
 
-PAYMENTS = 30 if SOAK == 1 else 200
-KILLS = 4 if SOAK == 1 else 24
+PAYMENTS = numbers(30, 200)
+KILLS = numbers(4, 24)
 WEEK = 604_800
 LATE_SECONDS = 600
 PATIENCE = 60  # a killed worker's leases on webhooks end after 20 s
@@ -208,7 +208,7 @@ class Trouble:
 
 async def disturbed(run: Run, wanted: Sequence[Order], trouble: Trouble, kills: int) -> None:
     """As many stretches as kills; each begins with everything at work."""
-    size = -(-len(wanted) // kills)
+    size = max(1, -(-len(wanted) // kills))
     for start in range(0, len(wanted), size):
         stretch = wanted[start : start + size]
         again = {o.reference for o in stretch} & set(run.invoices)
@@ -256,9 +256,9 @@ async def test_kills_change_nothing(town: Town) -> None:
         await feed_has_no_gap(operator)
         report = await operator.get("/v1/ledger/verify")
         assert (report["ok"], report["pending"], report["problems"]) == (True, 0, [])
+        again = operator.asked_again + wild.merchant.asked_again
         print(
-            f"{calm.paid + wild.paid} payments, {trouble.kills} kills, {trouble.reorgs} reorgs,"
-            f" {operator.asked_again + wild.merchant.asked_again} requests asked again"
+            f"\nsoak: {wild.paid} payments, {trouble.kills} kills, {trouble.reorgs} reorgs, {again} retries"
         )
 
 

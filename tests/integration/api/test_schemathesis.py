@@ -1,7 +1,7 @@
 """Schemathesis over the OpenAPI document: no failure of ours, no answer that is not documented.
 
-Few examples here, and the slow coverage phase as a merchant only; BEZANT_SOAK runs every
-phase for both, with 200 examples an operation or as many as it says (make soak).
+Few examples here, and the slow coverage phase as a merchant only; `make soak` runs every
+phase for both, with 200 examples an operation.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.api.conftest import World
+from tests.settings import SEED, SOAK, numbers
 
 CHECKS = (
     "not_a_server_error",
@@ -28,8 +29,7 @@ CHECKS = (
 )
 
 
-SOAK = os.environ.get("BEZANT_SOAK", "")
-EXAMPLES = {"": "3", "1": "200"}.get(SOAK, SOAK)
+EXAMPLES = numbers(3, 200)
 ALL_PHASES = "examples,coverage,fuzzing"
 
 
@@ -42,11 +42,11 @@ async def test_every_answer_is_documented(world: World, who: str, tmp_path: Path
         *("-m", "schemathesis.cli", "run", f"{world.url}/openapi.json"),
         *("--header", f"Authorization: Bearer {client.key}"),
         *("--checks", ",".join(CHECKS)),
-        *("--max-examples", EXAMPLES),
+        *("--max-examples", str(EXAMPLES)),
         *("--phases", ALL_PHASES if SOAK or who == "one" else "examples,fuzzing"),
         *("--exclude-path-regex", "^/v1/(sandbox/|events/stream)"),
         *("--request-timeout", "10", "--workers", "2", "--continue-on-failure"),
-        *("--seed", os.environ.get("BEZANT_SEED", "1"), "--suppress-health-check", "all"),
+        *("--seed", str(SEED), "--suppress-health-check", "all"),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

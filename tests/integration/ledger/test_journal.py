@@ -16,6 +16,7 @@ from core import ids
 from core.db import Database, raw
 from core.errors import Conflict, LedgerError
 from ledger.journal import Entry, Kind, Posting, check, post, transfer
+from tests.settings import numbers
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HUGE = 10**77
@@ -187,7 +188,7 @@ moves = st.lists(
 
 
 @settings(
-    max_examples=15,
+    max_examples=numbers(15, 200),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

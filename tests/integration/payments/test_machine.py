@@ -1,13 +1,12 @@
 """Anything in any order: invoices, payments, forks, time, restarts and decisions.
 
 Whatever happened, once the chains are followed the books agree with them to the wei and every
-invoice is what the facts say (facts.assert_sound). BEZANT_SOAK multiplies the examples (1: by 40).
+invoice is what the facts say (facts.assert_sound). `make soak` does it 200 times.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -32,12 +31,11 @@ from payments import decisions
 from tests.conftest import other_database
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.facts import assert_sound, spend
+from tests.settings import SOAK, numbers
 from tests.world import Deployed, Node, World, calldata, connect, network_of
 from tests.world import world as make_world
 
 T = TypeVar("T")
-SOAK = int(os.environ.get("BEZANT_SOAK") or "0")
-TIMES = {0: 1, 1: 40}.get(SOAK, SOAK)
 ASSETS = ("ETH", "USDC", "DAI", "FEE")
 RICH = 10**30  # base units of every token for every sender
 
@@ -391,7 +389,7 @@ def test_whatever_happens_the_books_are_right(
     run_state_machine_as_test(
         Payments,
         settings=settings(
-            max_examples=TIMES * 5,
+            max_examples=numbers(5, 200),
             stateful_step_count=40 if SOAK else 25,
             deadline=None,
             derandomize=not SOAK,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from payments.assess import GRACE, assess
 from payments.facts import Assessment, DepositFact, InvoiceFact, OptionFact
+from tests.settings import numbers
 
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 END = START + timedelta(minutes=15)
@@ -386,7 +387,7 @@ invoices = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=numbers(300, 20_000), deadline=None)
 @given(facts=invoices, one=st.sampled_from([OPEN, CLOSED]), two=st.sampled_from([OPEN, CLOSED]))
 def test_against_the_naive_one(
     facts: InvoiceFact, one: dict[str, datetime], two: dict[str, datetime]
@@ -408,7 +409,7 @@ def test_against_the_naive_one(
     assert (answer.irregularity.value == "paid_over") <= (answer.excess > facts.tolerance)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=numbers(100, 5_000), deadline=None)
 @given(facts=invoices)
 def test_order_of_deposits_never_changes_the_status(facts: InvoiceFact) -> None:
     turned = replace(facts, deposits=tuple(reversed(facts.deposits)))

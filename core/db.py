@@ -27,11 +27,17 @@ SERVICE_ROLE = "bezant_service"
 
 Raw = psycopg.AsyncConnection[Any]
 
-# DESIGN 4: a host that dies without goodbye frees its advisory locks within 15 s.
-KEEPALIVES = (
-    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-    " -c tcp_user_timeout=15000"
-)
+# DESIGN 4: a host that dies without goodbye frees its advisory locks within 15 s, and the rows that
+# it had locked in the middle of a transaction as well.
+KEEPALIVES = {
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+# No call is made with a transaction open, so one that rests is a process that was stopped: the
+# rows it holds are wanted.
+REST_SECONDS = 60
 
 
 class Base(DeclarativeBase):
@@ -48,6 +54,18 @@ def plain_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+def session_settings(url: str, *, service: bool = True) -> bytes:
+    """What every connection begins with. Over TCP the server gives up on a silent peer in 15 s."""
+    settings = {"idle_in_transaction_session_timeout": REST_SECONDS * 1000}
+    host = str(driver_url(url).query.get("host") or driver_url(url).host or "/")
+    if not host.startswith("/"):
+        settings |= KEEPALIVES
+    statements = [f"set {name} = {value}" for name, value in settings.items()]
+    if service:
+        statements.append(f"set role {SERVICE_ROLE}")
+    return "; ".join(statements).encode()
+
+
 class Database:
     """Engine and session factory. `service=False` keeps the URL's own role (migrations)."""
 
@@ -55,13 +73,11 @@ class Database:
         self, url: str, *, size: int = 10, overflow: int = 20, service: bool = True
     ) -> None:
         self.url = url
-        self._service = service
         self.engine: AsyncEngine = create_async_engine(
             driver_url(url), pool_size=size, max_overflow=overflow, pool_pre_ping=False
         )
-        event.listen(self.engine.sync_engine, "connect", _exact)
-        if service:
-            event.listen(self.engine.sync_engine, "connect", _become_service)
+        self._begin = session_settings(url, service=service)
+        event.listen(self.engine.sync_engine, "connect", self._prepare)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         # Beside the engine's pool: checking a connection out of that one costs a request more
         # CPU than most of its statements do.
@@ -101,25 +117,23 @@ class Database:
                     await connection.close()
 
     async def connect_alone(self) -> Raw:
-        """A psycopg connection of its own, outside the pool, autocommit: LISTEN, advisory locks.
-
-        Over TCP the server gives up on a silent peer after 15 s.
-        """
-        options: dict[str, str] = {}
-        host = driver_url(self.url).query.get("host") or driver_url(self.url).host or "/"
-        if not str(host).startswith("/"):
-            options["options"] = KEEPALIVES
-        connection = await psycopg.AsyncConnection.connect(
-            plain_url(self.url), autocommit=True, **cast("Any", options)
-        )
+        """A psycopg connection of its own, outside the pool, autocommit: LISTEN, advisory locks."""
+        connection = await psycopg.AsyncConnection.connect(plain_url(self.url), autocommit=True)
         connection.adapters.register_loader("numeric", IntegerLoader)
-        if self._service:
-            await connection.execute(f"set role {SERVICE_ROLE}")
+        await connection.execute(self._begin)
         return connection
 
     async def _hang_up(self) -> None:
         while self._idle:
             await self._idle.pop().close()
+
+    def _prepare(self, dbapi_connection: Any, _record: Any) -> None:
+        """A new connection of the pool."""
+        dbapi_connection.driver_connection.adapters.register_loader("numeric", IntegerLoader)
+        cursor = dbapi_connection.cursor()
+        cursor.execute(self._begin)
+        cursor.close()
+        dbapi_connection.commit()
 
     async def close(self) -> None:
         await self._hang_up()
@@ -134,14 +148,3 @@ async def raw(session: AsyncSession) -> Raw:
 async def raw_of(connection: AsyncConnection) -> Raw:
     fairy = await connection.get_raw_connection()
     return cast("Raw", fairy.driver_connection)
-
-
-def _exact(dbapi_connection: Any, _record: Any) -> None:
-    dbapi_connection.driver_connection.adapters.register_loader("numeric", IntegerLoader)
-
-
-def _become_service(dbapi_connection: Any, _record: Any) -> None:
-    cursor = dbapi_connection.cursor()
-    cursor.execute(f"set role {SERVICE_ROLE}")
-    cursor.close()
-    dbapi_connection.commit()

@@ -35,9 +35,8 @@ test: setup  ## every test, in parallel, on a real database and a real chain
 	cd contracts && $(FORGE) test
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
-soak: setup  ## the same kinds of test with the full numbers; resumable
-	cd contracts && FOUNDRY_PROFILE=soak $(FORGE) test
-	$(BIN)/python -m tests.soak
+soak: setup  ## the same kinds of test with the full numbers; resumable (SOAK=--list names them)
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 bench: setup  ## how fast, as ratios to a floor taken in the same run
 	$(BIN)/bezant bench

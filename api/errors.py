@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,11 +16,28 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from core.errors import FieldError, Refused
+from core.money import AMOUNT_PATTERN
 
 log = structlog.get_logger()
 
 PROBLEM = "application/problem+json"
 _FIELD_LENGTH = 120
+_AMOUNT = 'must be a decimal number in quotes, such as "25.00"'
+_WANTED = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "string_type": "must be a string",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+# What pydantic says of the rest speaks of its inputs and their types.
+_INPUT = re.compile(r"(Input|String|List|Dictionary) should ")
+_AFTER = re.compile(r" after validation, not .*")
 _CODES = {
     400: ("bad_request", "the request cannot be read"),
     404: ("not_found", "there is nothing at this path"),
@@ -47,6 +65,8 @@ def problem(
         "request_id": request.scope["state"]["request_id"],
         **(extra or {}),
     }
+    if status == 422 and not errors:
+        errors = [FieldError("", detail)]  # nothing that one field could mend
     if errors:
         body["errors"] = [{"field": e.field[:_FIELD_LENGTH], "message": e.message} for e in errors]
     return Response(msgspec.json.encode(body), status, headers, PROBLEM)
@@ -165,9 +185,10 @@ def _path(location: Sequence[str | int]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "is not a field of this request"
-    if error["type"] == "missing":
-        return "is required"
+    """What is wanted, in the words of a request."""
+    if error.get("ctx", {}).get("pattern") == AMOUNT_PATTERN:
+        return _AMOUNT
+    if wanted := _WANTED.get(error["type"]):
+        return wanted
     message = str(error["msg"]).removeprefix("Value error, ")
-    return message[:300]
+    return _AFTER.sub("", _INPUT.sub("must ", message))[:300]

@@ -15,6 +15,7 @@ from core import clock
 from core.context import Context
 from core.networks import Network
 from payments.tables import NetworkCursor
+from wallets.addresses import checksum
 
 router = APIRouter(prefix="/v1/networks", tags=["Networks"])
 
@@ -49,7 +50,7 @@ def show(network: Network, cursor: NetworkCursor | None, now: datetime) -> dict[
             {
                 "asset": token.asset.symbol,
                 "asset_id": token.asset_id,
-                "address": None if token.is_native else token.address,
+                "address": None if token.is_native else checksum(token.address),
                 "decimals": token.asset.decimals,
             }
             for token in network.tokens

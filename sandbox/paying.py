@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from core.context import Context
-from core.errors import Invalid
+from core.errors import Invalid, InvalidAmount
 from core.networks import Network, Token
 from sandbox import contracts
 from sandbox.node import Node
@@ -86,7 +86,10 @@ def _token(
 def _units(token: Token, option: dict[str, Any] | None, amount: str | None) -> int:
     if amount is None and option is None:
         raise Invalid.of("amount", "is needed for what the invoice does not offer")
-    units = token.asset.parse(amount if amount is not None else option["amount_due"])  # type: ignore[index]
+    try:
+        units = token.asset.parse(amount if amount is not None else option["amount_due"])  # type: ignore[index]
+    except InvalidAmount as error:
+        raise Invalid.of("amount", error.detail, code=error.code) from None
     if units == 0 and amount is None:
         raise Invalid.of("amount", "nothing is due any more: say how much")
     return units

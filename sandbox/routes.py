@@ -75,10 +75,11 @@ def router(context: Context) -> APIRouter:
         ("/prices", handlers.prices),
         ("/clock", handlers.clock),
         ("/scenarios/{name}", handlers.scenario),
-        ("/exchanges/{venue}/faults", handlers.exchange),
     ):
         routes.add_api_route(path, handler, methods=["POST"], response_model=schemas.Shown)
-    routes.add_api_route("/exchanges/{venue}/orders", handlers.exchange, methods=["GET"])
+    for method, name in (("POST", "faults"), ("GET", "orders")):
+        path = f"/exchanges/{{venue}}/{name}"
+        routes.add_api_route(path, handlers.exchange, methods=[method], name=name)
     return routes
 
 

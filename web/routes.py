@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from core import ids
 from core.context import Context
-from core.errors import NotFound
+from core.errors import NotFound, TooMany
 from core.limiter import Limiter
 from merchants.tables import Merchant
 from payments import invoices
@@ -61,30 +61,38 @@ class Checkout:
         self._limiter = Limiter(context.limits.public_per_second, context.limits.public_burst)
 
     async def page(self, invoice: str, request: Request) -> Response:
+        """People get refusals as pages, programs as problem documents."""
         wait = self._wait(request)
+        readable = "text/html" in request.headers.get("accept", "")
         if wait:
-            return self._pages.busy(wait)
+            if readable:
+                return self._pages.busy(wait)
+            raise _too_many(wait)
         view = await self._look(ids.read("inv", invoice))
-        return self._pages.missing() if view is None else self._pages.checkout(view)
+        if view is None:
+            if readable:
+                return self._pages.missing()
+            raise _nothing()
+        return self._pages.checkout(view)
 
     async def state(self, invoice: str, request: Request) -> Response:
         """What the events say, for pages whose stream does not get through."""
         wait = self._wait(request)
         if wait:
-            return _too_many(wait)
+            raise _too_many(wait)
         view = await self._look(ids.read("inv", invoice))
         if view is None:
-            return _nothing()
+            raise _nothing()
         return JSONResponse(self._pages.state(view), headers=HEADERS)
 
     async def events(self, invoice: str, request: Request) -> Response:
         wait = self._wait(request)
         visitor = visitor_of(request)
         if wait or not self._streams.has_room(visitor):
-            return _too_many(wait or FULL_SECONDS)
+            raise _too_many(wait or FULL_SECONDS)
         invoice_id = ids.read("inv", invoice)
         if invoice_id is None or await self._look(invoice_id) is None:
-            return _nothing()
+            raise _nothing()
         # nginx would hold events back until its buffer is full
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
         return EventSourceResponse(
@@ -94,7 +102,7 @@ class Checkout:
     async def static(self, name: str) -> Response:
         asset = self._assets.get(name)
         if asset is None:
-            return _nothing()
+            raise _nothing()
         headers = {**HEADERS, "Cache-Control": FOREVER}
         return Response(asset.content, media_type=asset.media_type, headers=headers)
 
@@ -110,12 +118,14 @@ class Checkout:
 
     def _wait(self, request: Request) -> int:
         """Seconds until this visitor may ask again; 0 when it may now."""
-        return self._limiter.take(("visitor", visitor_of(request))).retry_after
+        allowance = self._limiter.take(("visitor", visitor_of(request)))
+        request.state.allowance = allowance  # the answer's RateLimit headers tell it
+        return allowance.retry_after
 
 
-def _nothing() -> Response:
-    return Response(status_code=404, headers=HEADERS)
+def _nothing() -> NotFound:
+    return NotFound("there is nothing at this path", headers=HEADERS)
 
 
-def _too_many(seconds: int) -> Response:
-    return Response(status_code=429, headers={**HEADERS, "Retry-After": str(seconds)})
+def _too_many(seconds: int) -> TooMany:
+    return TooMany("too many requests; slow down", headers={**HEADERS, "Retry-After": str(seconds)})

@@ -18,6 +18,7 @@ from merchants.merchants import new_webhook_secret
 from merchants.tables import Merchant
 from webhooks.events import NewEvent, emit
 from webhooks.tables import Delivery, WebhookEndpoint
+from webhooks.types import exists
 from webhooks.urls import check
 
 OVERLAP = timedelta(hours=24)  # how long the secret before a rotation signs too
@@ -118,6 +119,8 @@ def patterns(events: Sequence[str]) -> list[str]:
     for index, pattern in enumerate(events):
         if not _PATTERN.fullmatch(pattern) or len(pattern) > 64:
             raise Invalid.of(f"events.{index}", "must be *, a type or a pattern like invoice.*")
+        if not exists(pattern):
+            raise Invalid.of(f"events.{index}", f"there are no events {pattern}")
     return list(dict.fromkeys(events))
 
 

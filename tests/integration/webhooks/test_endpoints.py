@@ -70,6 +70,7 @@ async def test_what_is_refused(world: World) -> None:
         {"url": "https://shop.example/", "events": []},
         {"url": "https://shop.example/", "events": ["invoice"]},
         {"url": "https://shop.example/", "events": ["*.*"]},
+        {"url": "https://shop.example/", "events": ["invoice.setled"]},
         {"url": "https://shop.example/", "secret": "whsec_mine"},
         {"events": ["*"]},
     ):
@@ -110,9 +111,9 @@ async def test_switched_off_nothing_is_sent_and_nothing_waits(
     off = await world.one("PATCH", path, json={"status": "disabled"})
     assert off.json["disabled_reason"] == "disabled by the merchant"
     await tell(world.context, world.ids["one"], "inv_2")
-    on = await world.one("PATCH", path, json={"status": "enabled", "events": ["a.*"]})
+    on = await world.one("PATCH", path, json={"status": "enabled", "events": ["invoice.*"]})
     assert (on.json["status"], on.json["disabled_reason"]) == ("enabled", None)
-    await tell(world.context, world.ids["one"], "inv_3")
+    await tell(world.context, world.ids["one"], "inv_3", kind="invoice.settled")
     async with delivering(world.context):
         [got] = await receiver.gets(1)
         await until(world.context, PENDING, 0)
@@ -129,7 +130,7 @@ async def test_switched_off_nothing_is_sent_and_nothing_waits(
 async def test_redeliver_sends_the_same_event_again(world: World, receiver: Receiver) -> None:
     endpoint = await made(world, receiver.url)
     async with receiving() as other, delivering(world.context):
-        second = await made(world, other.url, "c.d")
+        second = await made(world, other.url, "payout.*")
         await tell(world.context, world.ids["one"], "inv_1")
         [first] = await receiver.gets(1)
         answer = await world.one.post(f"/v1/events/{first.id}/redeliver")

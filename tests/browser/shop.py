@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
+from api import errors
+from api.edge import Edge
 from core import ids
 from core.clock import Clock, wall
 from core.context import Context, Limits
@@ -238,6 +240,8 @@ def open_shop(database_url: str, limits: Limits | None = None) -> Iterator[Shop]
             limits=limits or Limits(public_per_second=1000, public_burst=1000),
         )
         app = FastAPI()
+        errors.install(app)
+        app.add_middleware(Edge)
         app.include_router(router(context))
         listener = asyncio.create_task(context.listener.run(("invoice", "block", "clock")))
         await context.listener.ready.wait()

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import psycopg
 import structlog
-from fastapi import APIRouter, FastAPI
 
 from bezant.settings import Settings
 from core.clock import Clock
@@ -18,6 +18,9 @@ from core.db import Database
 from core.errors import Misconfigured
 from core.listen import Listener
 from core.work import DATABASE_AWAY
+
+if TYPE_CHECKING:  # a worker needs no web framework
+    from fastapi import APIRouter, FastAPI
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -126,10 +126,18 @@ class Deliverer:
         for row in rows:
             self._in_hand[row.id] = row
             self._lanes[row.endpoint_id].in_hand += 1
-        for endpoint_id in {row.endpoint_id for row in rows}:
-            lane = self._lanes[endpoint_id]
-            lane.full = lane.in_hand >= lane.window
+        self._note_full(rooms, Counter(row.endpoint_id for row in rows))
         return rows
+
+    def _note_full(self, rooms: Mapping[UUID, int], claimed: Mapping[UUID, int]) -> None:
+        """Held against what was asked for: windows grow, and lanes empty, while a claim runs."""
+        for endpoint_id in {*rooms, *claimed}:
+            asked = rooms.get(endpoint_id, self._per_endpoint)
+            lane = self._lanes.get(endpoint_id)
+            if lane is not None:
+                lane.full = claimed.get(endpoint_id, 0) >= asked
+            if asked == 0 and (lane is None or lane.room):  # nobody behind it would look again
+                self._worker.wake()
 
     async def _deliver(self, due: Due) -> None:
         lane = self._lanes[due.endpoint_id]

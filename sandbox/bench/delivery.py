@@ -19,6 +19,7 @@ from sandbox.bench.result import Aim, Row, paired, quantile
 from sandbox.bench.senders import Senders
 from sandbox.bench.sink import sink
 from sandbox.node import Node
+from sandbox.world import CONFIRMATIONS
 
 CHAIN_ID = 31340
 INVOICE = {
@@ -76,19 +77,16 @@ async def open_chain(node: Node) -> AsyncIterator[Chain]:
 
 
 class Arrivals:
-    """When each webhook came: `invoice.processing` by invoice, the floor's by "floor"."""
+    """When each webhook came: by invoice and type of event, the floor's by "floor"."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[float]] = {}
 
     def seen(self, body: bytes, at: float) -> None:
         content = json.loads(body)
-        if "floor" in content:
-            name = "floor"
-        elif content["type"] == "invoice.processing":
-            name = content["data"]["object"]["id"]
-        else:
-            return
+        name = "floor"
+        if "floor" not in content:
+            name = f"{content['data']['object']['id']} {content['type']}"
         future = self._waiting.pop(name, None)
         if future is not None and not future.done():
             future.set_result(at)
@@ -109,6 +107,7 @@ class Race:
         self._floor = floor
         self._arrivals = arrivals
         self._invoices: list[dict[str, Any]] = []
+        self._paid: list[dict[str, Any]] = []
         self._usdc = house.sandbox.chains[0].tokens["USDC"]
 
     async def prepare(self, count: int) -> None:
@@ -126,8 +125,15 @@ class Race:
         """Seconds until each invoice's webhook, in the order of the payments."""
         paid = [self._invoices.pop() for _ in range(deposits)]
         payments = [self._payment(i, invoice) for i, invoice in enumerate(paid)]
-        coming = self._arrivals.expect([invoice["id"] for invoice in paid])
+        coming = self._arrivals.expect([f"{i['id']} invoice.processing" for i in paid])
+        self._paid = paid
         return await self._time(self._ours, payments, coming)
+
+    async def settle(self) -> None:
+        """Confirms what was paid last, so that the next block does not do it on the way."""
+        settled = self._arrivals.expect([f"{i['id']} invoice.settled" for i in self._paid])
+        await self._ours.node.mine(CONFIRMATIONS)
+        await self._time(self._ours, [], settled)
 
     async def floor_block(self, transfers: int) -> float:
         """Seconds until the floor's one POST."""
@@ -203,6 +209,7 @@ async def _many(race: Race, blocks: int) -> list[Row]:
         middle.append(quantile(seen, 0.5))
         late.append(quantile(seen, 0.99))
         last.append(max(seen))
+        await race.settle()
     below = _ms(floors)
     return [
         paired("mined → webhook, 200 deposits: p50", "ms", _ms(middle), below),

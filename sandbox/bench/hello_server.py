@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import cast
 
-import uvloop
+from sandbox.bench import loops
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -29,4 +29,4 @@ async def serve(fd: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    loops.run(serve(int(sys.argv[1])))

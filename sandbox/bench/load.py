@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-import uvloop
+from sandbox.bench import loops
 
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"content-length:"
@@ -116,4 +116,4 @@ async def drive(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(uvloop.run(drive(json.load(sys.stdin))), sys.stdout)
+    json.dump(loops.run(drive(json.load(sys.stdin))), sys.stdout)

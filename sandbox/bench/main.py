@@ -20,7 +20,7 @@ from rich.table import Table
 
 from core.clock import show, wall
 from core.db import plain_url
-from core.errors import Misconfigured
+from core.errors import BezantError, Misconfigured
 from sandbox.bench import catch_up, delivery, http, journal, resources, watched
 from sandbox.bench.house import House, open_house
 from sandbox.bench.result import Row
@@ -42,8 +42,8 @@ MEASURES: dict[str, Measure] = {
 def run(names: Sequence[str], *, quick: bool, output: Path) -> int:
     """Runs these measures (none named: all), shows the table and writes `output`.
 
-    Returns 0, also when an aim is missed: the table says so. Raises Misconfigured for an unknown
-    measure, BezantError when something does not run.
+    Returns 1 when a measure did not run to its end, 0 otherwise, also when an aim is missed: the
+    table says so. Raises Misconfigured for an unknown measure, BezantError without a sandbox.
     """
     for name in names:
         if name not in MEASURES:
@@ -60,7 +60,7 @@ def run(names: Sequence[str], *, quick: bool, output: Path) -> int:
         report = asyncio.run(_measure(chosen, quick, directory, console))
     output.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"[dim]{output}")
-    return 0
+    return int(any(measure["failure"] for measure in report["measures"].values()))
 
 
 async def _measure(
@@ -77,12 +77,19 @@ async def _measure(
         for name in names:
             tell(f"measuring: {name}")
             before, started = os.getloadavg(), time.monotonic()
-            found = await MEASURES[name](house)
+            failure: str | None = None
+            found: list[Row] = []
+            try:
+                found = await MEASURES[name](house)
+            except BezantError as error:  # what the others found is not lost for it
+                failure = str(error)
+                tell(f"{name} failed: {failure}")
             rows += found
             report["measures"][name] = {
                 "seconds": round(time.monotonic() - started, 1),
                 "load_average_before": before,
                 "load_average_after": os.getloadavg(),
+                "failure": failure,
                 "rows": [row.as_json() for row in found],
             }
     console.print(table(rows))

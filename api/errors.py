@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 PROBLEM = "application/problem+json"
 _FIELD_LENGTH = 120
-_AMOUNT = 'must be a decimal number in quotes, such as "25.00"'
+_AMOUNT = 'must be a decimal string such as "25.00"'
 _WANTED = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",

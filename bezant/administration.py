@@ -120,6 +120,22 @@ def verify_ledger(url: str) -> Report:
     return asyncio.run(do())
 
 
+def environment_of_sandbox(directory: Path) -> dict[str, str] | None:
+    """What another process of the sandbox that runs there needs, if one does."""
+    from sandbox import ready
+
+    found = ready.read(directory)
+    if found is None:
+        return None
+    return {
+        "BEZANT_CONFIG": str(directory / "bezant.toml"),
+        "BEZANT_DATABASE_URL": found["database_url"],
+        "BEZANT_DATA_DIR": str(directory),
+        "BEZANT_PUBLIC_URL": found["api_url"],
+        "BEZANT_SECRET_KEY_FILE": str(directory / "keys" / "secret.key"),
+    }
+
+
 def url_of_sandbox(directory: Path) -> str | None:
     """The database of the sandbox that runs there, if one does."""
     from sandbox import ready

@@ -4,6 +4,7 @@ no key and no SDK. Exit codes: 0 done, 1 failed, 2 wrong use.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,18 @@ def _settings(file: Path | None) -> Settings:
     from bezant.settings import load
 
     return load(file)
+
+
+def _installation(file: Path | None) -> Settings:
+    """As everywhere; where no bezant.toml is named or here, the running sandbox's."""
+    from bezant.administration import environment_of_sandbox
+    from bezant.places import sandbox_dir
+    from bezant.settings import load
+
+    if file or os.environ.get("BEZANT_CONFIG") or Path("bezant.toml").exists():
+        return load(file)
+    found = environment_of_sandbox(sandbox_dir(None))
+    return load(None, found) if found else load(None)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -110,7 +123,7 @@ def doctor(config: Path | None, as_json: bool) -> None:
     """Checks configuration, database, nodes, contracts and feeds; a sentence each."""
     from bezant.doctor import run
 
-    sys.exit(run(config, as_json))
+    sys.exit(run(_installation(config), as_json))
 
 
 @cli.group()
@@ -127,7 +140,7 @@ def merchant_create(name: str, config: Path | None, as_json: bool) -> None:
     from bezant.administration import create_merchant
     from bezant.printing import show
 
-    show(create_merchant(_settings(config), name), as_json)
+    show(create_merchant(_installation(config), name), as_json)
 
 
 @cli.group()
@@ -152,7 +165,7 @@ def key_create(
     from bezant.administration import create_key
     from bezant.printing import show
 
-    show(create_key(_settings(config), merchant, scopes, name), as_json)
+    show(create_key(_installation(config), merchant, scopes, name), as_json)
 
 
 @key.command("list")
@@ -164,7 +177,7 @@ def key_list(merchant: str | None, config: Path | None, as_json: bool) -> None:
     from bezant.administration import list_keys
     from bezant.printing import show_keys
 
-    show_keys(list_keys(_settings(config), merchant), as_json)
+    show_keys(list_keys(_installation(config), merchant), as_json)
 
 
 @key.command("revoke")
@@ -176,7 +189,7 @@ def key_revoke(key_id: str, config: Path | None, as_json: bool) -> None:
     from bezant.administration import revoke_key
     from bezant.printing import show
 
-    show(revoke_key(_settings(config), key_id), as_json)
+    show(revoke_key(_installation(config), key_id), as_json)
 
 
 @cli.group()

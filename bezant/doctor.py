@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import LiteralString
 
 import psycopg
@@ -14,7 +13,7 @@ from rich.console import Console
 
 from bezant import nodes
 from bezant.bootstrap import database_url
-from bezant.settings import Settings, load
+from bezant.settings import Settings
 from core.db import SERVICE_ROLE, plain_url
 from core.errors import Misconfigured
 from core.schema import newest
@@ -31,9 +30,8 @@ class Finding:
     sentence: str
 
 
-def run(config: Path | None, as_json: bool) -> int:
-    """Prints every finding; 1 when one is bad, 2 when the configuration cannot be read."""
-    settings = load(config)
+def run(settings: Settings, as_json: bool) -> int:
+    """Prints every finding; 1 when one is bad."""
     console = Console(highlight=False)
     findings: list[Finding] = []
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -496,3 +500,29 @@ async def test_the_sandbox_is_strict_too(shop: Client, ask: Program) -> None:
         answer.refuses(422, answer.json["code"], name)
     (await ask("POST", "/v1/sandbox/mine", {"blocks": 1}, key="")).refuses(401, "unauthorized")
     (await ask("POST", "/v1/sandbox/scenarios/nope")).refuses(404, "not_found")
+
+
+def test_commands_find_the_sandbox_by_themselves(sandbox: Town, tmp_path: Path) -> None:
+    """Without bezant.toml or an environment: the one that runs in the usual place."""
+    (tmp_path / "sandbox").symlink_to(sandbox.data)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BEZANT_")}
+
+    def run(*arguments: str, data: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bezant.cli", *arguments]
+        environment = kept | {"BEZANT_DATA_DIR": str(data)}
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    made = json.loads(run("merchant", "create", "Baker", "--json").stdout)
+    assert_shape(made, {"id": ID, "api_key": re.compile(r"sk_.{43}"), "name": "Baker"})
+    listed = run("key", "list", "--merchant", made["id"], "--json")
+    assert [k["merchant"] for k in json.loads(listed.stdout)] == [made["id"]]
+    wrong = run("invoice", "create", "12.5x", "EUR")
+    assert (wrong.returncode, wrong.stderr) == (
+        1, 'bezant: amount: must be a decimal string such as "25.00"\n'
+    )  # fmt: skip
+    nowhere = run("key", "list", data=tmp_path / "empty")
+    assert nowhere.returncode == 2
+    assert "bezant.toml" in nowhere.stderr
+    assert len(nowhere.stderr.splitlines()) == 1

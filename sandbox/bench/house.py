@@ -21,7 +21,7 @@ from core.errors import BezantError
 from core.ids import read
 from merchants import keys, scopes
 from sandbox import processes
-from sandbox.anvil import Anvil
+from sandbox.anvil import binary
 from sandbox.node import Node
 from sandbox.supervisor import Options, Supervisor
 
@@ -106,20 +106,27 @@ class House:
 
     @asynccontextmanager
     async def anvil(self, chain_id: int) -> AsyncIterator[Node]:
-        """A chain that nobody else follows."""
-        chain = Anvil(
-            chain_id,
-            self.sandbox.state.genesis,
-            self.directory / f"anvil-{chain_id}.json",
+        """A chain that nobody else follows, and that saves no state: it would every 5 s."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        child = processes.Child(
+            f"anvil {chain_id}",
+            [
+                *(binary(), "--silent", "--host", "127.0.0.1", "--port", str(port)),
+                *("--chain-id", str(chain_id), "--timestamp", str(self.sandbox.state.genesis)),
+            ],
             self.directory / f"anvil-{chain_id}.log",
-            lambda: int(wall().timestamp()),
         )
-        await chain.start()
+        node = Node(f"http://127.0.0.1:{port}")
+        await child.start()
         try:
-            yield chain.node
+            await until_answers(node.url)
+            await node.open_faucet()
+            await node.set_time(int(wall().timestamp()))
+            yield node
         finally:
-            if chain.child is not None:
-                await chain.child.stop(STOP_SECONDS)
+            await child.stop(STOP_SECONDS)
 
 
 @asynccontextmanager

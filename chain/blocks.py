@@ -6,7 +6,7 @@ Holds nothing that matters: the truth is the cursor it is given, and what the ca
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from typing import TypeVar
 
 import structlog
@@ -21,6 +21,7 @@ from chain.run import Run, read_run
 from chain.types import Batch, Block, Cursor, Movement
 from chain.watch import Watch
 from chain.wire import Header
+from chain.witness import Name, witnessed
 from core.errors import (
     BlockUnknown,
     ChainError,
@@ -117,6 +118,10 @@ class Follower:
             return await balances.measure(batch, ours, self._watch, self._reader(endpoint))
 
         return await self._from_any(read)
+
+    async def witnessed(self, blocks: Collection[Cursor]) -> frozenset[Name]:
+        """Which movements of these blocks two endpoints show (witness.witnessed). Never raises."""
+        return await witnessed(blocks, self._watch, self.endpoints)
 
     async def compare_balances(self, block: Block, known: Mapping[str, int]) -> list[Movement]:
         """What reached these addresses without a trace (balances.compare). Never raises."""

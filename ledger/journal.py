@@ -101,17 +101,24 @@ with given as (
 ), posted as (
     insert into postings (entry_id, n, account, asset, amount, posted_at)
     select entry_id, n, account, asset, amount, posted_at from lines
+), changes as materialized (
+    select account, asset, sum(amount) as change from lines group by account, asset
 ), moved as (
     insert into account_balances as b (account, asset, balance)
-    select account, asset, sum(amount) from lines group by account, asset order by account, asset
+    select account, asset, change from changes c
+    -- The first line of an account meets no row below, hence no condition there.
+    where change <= 0 or account <> all(%(guarded)s::text[]) or exists (
+        select from account_balances o where o.account = c.account and o.asset = c.asset)
+    order by account, asset
     on conflict (account, asset) do update set balance = b.balance + excluded.balance
-    where b.account <> all(%(guarded)s::text[]) or b.balance + excluded.balance <= 0
+    where b.account <> all(%(guarded)s::text[]) or excluded.balance <= 0
+        or b.balance + excluded.balance <= 0
     returning account, asset, balance
 )
 select
     (select coalesce(array_agg(id), '{}') from written),
     (select coalesce(jsonb_agg(jsonb_build_array(account, asset, balance::text)), '[]') from moved),
-    (select count(*) from (select distinct account, asset from lines) touched)
+    (select count(*) from changes)
 """
 
 
@@ -180,8 +187,6 @@ async def post_raw(
     if len(new) < len(entries) and not repeated:
         known = [entry.key for entry in entries if entry.id not in set(new)]
         raise LedgerError(f"in the books already: {', '.join(known[:5])}")
-    # The first line of an account meets no row, hence no condition: it is refused here.
-    overdrawn = any(account in guarded and int(b) > 0 for account, _, b in balances)
-    if overdrawn or len(balances) < touched:
+    if len(balances) < touched:
         raise Conflict("not enough money for this", code="insufficient_funds")
     return Posted(frozenset(new), {(account, asset): int(b) for account, asset, b in balances})

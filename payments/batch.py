@@ -116,30 +116,10 @@ async def _advance(
     cursor.safe = None if batch.safe is None else min(batch.safe, cursor.number)
     if batch.finalized is not None:
         cursor.finalized = max(cursor.finalized or 0, min(batch.finalized, cursor.number))
-    if batch.fork is not None and cursor.agreed is not None:
-        cursor.agreed = min(cursor.agreed, batch.fork)
-    cursor.agreed = await _agreed(session, cursor, batch)
     if batch.blocks and cursor.number >= batch.head:
         stamp = datetime.fromtimestamp(batch.blocks[-1].timestamp, UTC)
         cursor.followed_until = heights_of.known_until(network, stamp, now)
     cursor.updated_at = now
-
-
-async def _agreed(session: AsyncSession, cursor: NetworkCursor, batch: Batch) -> int | None:
-    """The highest block that two endpoints hold, of this batch or of an earlier one: an endpoint
-    that is always a block behind never agrees to the newest."""
-    shared = [block_hash for block_hash, names in batch.agreed.items() if len(names) > 1]
-    numbers = {block.hash: block.number for block in batch.blocks} | {cursor.hash: cursor.number}
-    found = [cursor.agreed] + [numbers.get(block_hash) for block_hash in shared]
-    if shared and not numbers.keys() & set(shared):
-        earlier = select(func.max(BlockRow.number)).where(
-            BlockRow.network == cursor.network,
-            BlockRow.number > (cursor.agreed or 0),
-            BlockRow.number <= (batch.start.number if batch.fork is None else batch.fork),
-            BlockRow.hash.in_(shared),
-        )
-        found.append(await session.scalar(earlier))
-    return max((number for number in found if number is not None), default=None)
 
 
 async def _affected(
@@ -162,6 +142,7 @@ async def _affected(
             Deposit.required,
             Deposit.block_number,
             Deposit.waiting_for,
+            Deposit.witnessed,
             func.sum(Deposit.house_value)
             .over(partition_by=Deposit.invoice_id)
             .label("unconfirmed"),
@@ -175,7 +156,14 @@ async def _affected(
     ripe: set[UUID] = set()
     for row in await session.execute(select(pending).where(pending.c.network == network.id)):
         unconfirmed = None if row.unpriced else int(row.unconfirmed)
-        waits = waits_for(network, row.required, unconfirmed, row.block_number, now_at)
+        waits = waits_for(
+            network,
+            row.required,
+            unconfirmed,
+            row.block_number,
+            now_at,
+            witnessed=row.witnessed,
+        )
         if row.invoice_id is not None and waits != row.waiting_for:
             ripe.add(row.invoice_id)
     return gone, ripe
@@ -259,7 +247,12 @@ def _confirm(
             if only is not None and deposit.id not in only:
                 continue
             deposit.waiting_for = waits_for(
-                network, deposit.required, total, deposit.block_number, heights
+                network,
+                deposit.required,
+                total,
+                deposit.block_number,
+                heights,
+                witnessed=deposit.witnessed,
             )
             if deposit.waiting_for is None:
                 deposit.status, deposit.confirmed_at = "confirmed", now

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.context import Context
 from core.ids import show
 from ledger.accounts import Debt
-from ledger.journal import Entry
+from ledger.journal import Entry, Kind
 from payments import entries
 from payments.assess import assess, value_of
 from payments.facts import (
@@ -28,7 +28,7 @@ from payments.facts import (
 )
 from payments.tables import Deposit, Invoice
 from payments.tiers import Heights
-from payments.views import deposit_json, invoice_json
+from payments.views import currency_of, deposit_json, invoice_json
 from webhooks.events import NewEvent
 
 _SILENT = (InboxReason.DUST, InboxReason.OVERPAID)
@@ -54,9 +54,9 @@ class Outcome:
 
     def tell_deposit(self, what: str, case: Case, deposit: Deposit) -> None:
         """`deposit.<what>`; dust is recorded without a word (MONEY 2)."""
-        if deposit.inbox_reason == InboxReason.DUST or deposit.house_value == 0:
+        if is_dust(deposit, options_of(case.invoice)):
             return
-        data = deposit_json(deposit, case.invoice.currency, self.context.catalog, self.heights)
+        data = deposit_json(deposit, currency_of(case.invoice), self.context.catalog, self.heights)
         self._tell(f"deposit.{what}", case, show("dep", deposit.id), data)
 
     def tell_invoice(self, what: str, case: Case) -> None:
@@ -103,10 +103,8 @@ async def lock(session: AsyncSession, invoice_ids: Collection[UUID]) -> dict[UUI
     return cases
 
 
-def facts(case: Case, context: Context) -> InvoiceFact:
-    """The rows as `assess` wants them."""
-    invoice = case.invoice
-    currency = context.catalog.asset(invoice.currency)
+def options_of(invoice: Invoice) -> dict[tuple[str, str], OptionFact]:
+    """What was offered, as it was locked."""
     options: dict[tuple[str, str], OptionFact] = {}
     for raw in invoice.options:
         option: Mapping[str, Any] = raw
@@ -116,9 +114,23 @@ def facts(case: Case, context: Context) -> InvoiceFact:
             amount=int(option["amount"]),
             rate=int(option["rate"]),
         )
+    return options
+
+
+def is_dust(deposit: Deposit, options: Mapping[tuple[str, str], OptionFact]) -> bool:
+    """Worth less than the smallest unit of the house currency, and not what was asked for."""
+    option = options.get((deposit.network, deposit.asset))
+    asked = option is not None and deposit.amount >= option.amount
+    return deposit.house_value == 0 and not asked
+
+
+def facts(case: Case, context: Context) -> InvoiceFact:
+    """The rows as `assess` wants them."""
+    invoice = case.invoice
+    options = options_of(invoice)
     return InvoiceFact(
         amount=invoice.amount,
-        currency_decimals=currency.decimals if currency else 0,
+        currency_decimals=invoice.currency_decimals,
         tolerance=invoice.tolerance,
         expires_at=invoice.expires_at,
         cancelled_at=invoice.cancelled_at,
@@ -144,7 +156,7 @@ def _fact(
         status=row.status,
         block_time=row.block_time,
         held=row.held,
-        dust=row.house_value == 0,
+        dust=is_dust(row, options),
         resolution=row.resolution,
         price_when_seen=row.price_when_seen,
     )
@@ -192,7 +204,9 @@ def _judge_deposits(case: Case, answer: Assessment, outcome: Outcome) -> list[De
             unmatched.append(deposit)
         deposit.inbox_reason = reason
         if verdict.account is not None and verdict.account != deposit.account:
-            outcome.entries.append(entries.moved(deposit, verdict.account, outcome.now))
+            decided = deposit.account == Debt.INBOX and deposit.resolution == "credit"
+            kind = Kind.INBOX_RESOLVED if decided else None
+            outcome.entries.append(entries.moved(deposit, verdict.account, outcome.now, kind=kind))
             deposit.account = verdict.account.value
             if verdict.account is Debt.PENDING:  # out of the inbox: it will be confirmed again
                 deposit.generation += 1

@@ -65,12 +65,13 @@ with guard as (
         (address, id, merchant_id, invoice_id, watch_until, created_at)
     select %(address)s, %(address_id)s, %(merchant)s, %(id)s, %(monitored_until)s, %(now)s from go
 ), invoice as (
-    insert into invoices (id, merchant_id, status, exception, currency, amount, amount_paid,
-        amount_confirmed, tolerance, address, options, reference, description, metadata,
-        success_url, webhook_endpoint_id, created_at, expires_at, monitored_until)
-    select %(id)s, %(merchant)s, 'new', 'none', %(currency)s, %(amount)s, 0, 0, %(tolerance)s,
-        %(address)s, %(options)s, %(reference)s, %(description)s, %(metadata)s, %(success_url)s,
-        %(endpoint)s, %(now)s, %(expires_at)s, %(monitored_until)s from go
+    insert into invoices (id, merchant_id, status, exception, currency, currency_decimals, amount,
+        amount_paid, amount_confirmed, tolerance, address, options, reference, description,
+        metadata, success_url, webhook_endpoint_id, created_at, expires_at, monitored_until)
+    select %(id)s, %(merchant)s, 'new', 'none', %(currency)s, %(currency_decimals)s, %(amount)s,
+        0, 0, %(tolerance)s, %(address)s, %(options)s, %(reference)s, %(description)s,
+        %(metadata)s, %(success_url)s, %(endpoint)s, %(now)s, %(expires_at)s, %(monitored_until)s
+    from go
 ), event as (
     insert into events (id, merchant_id, type, subject, body, created_at)
     select %(event)s, %(merchant)s, 'invoice.created', %(subject)s, %(body)s, %(now)s from go
@@ -137,6 +138,7 @@ async def create(
         status="new",
         exception="none",
         currency=currency.symbol,
+        currency_decimals=currency.decimals,
         amount=amount,
         amount_paid=0,
         amount_confirmed=0,
@@ -166,6 +168,7 @@ async def _store(
         "id": row.id,
         "merchant": row.merchant_id,
         "currency": row.currency,
+        "currency_decimals": row.currency_decimals,
         "amount": row.amount,
         "tolerance": row.tolerance,
         "address": row.address,

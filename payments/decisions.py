@@ -18,7 +18,7 @@ from payments import overdraft
 from payments.cases import Case, Outcome, judge, lock
 from payments.deposits import find as find_deposit
 from payments.invoices import find as find_invoice
-from payments.views import deposit_json, invoice_json
+from payments.views import currency_of, deposit_json, invoice_json
 from webhooks.events import emit
 
 
@@ -128,4 +128,4 @@ async def _shown_deposit(
 ) -> dict[str, Any]:
     known = await heights_of.load(session)
     row = next(d for d in case.deposits if d.id == deposit_id)
-    return deposit_json(row, case.invoice.currency, context.catalog, known)
+    return deposit_json(row, currency_of(case.invoice), context.catalog, known)

@@ -12,7 +12,7 @@ from core.context import Context
 from core.errors import NotFound
 from payments import heights
 from payments.tables import Deposit, Invoice
-from payments.views import deposit_json
+from payments.views import currency_of, deposit_json
 
 
 async def find(session: AsyncSession, deposit_id: UUID | None, merchant_id: UUID | None) -> Deposit:
@@ -30,7 +30,8 @@ async def show(
     session: AsyncSession, context: Context, deposit_id: UUID | None, merchant_id: UUID | None
 ) -> dict[str, Any]:
     row = await find(session, deposit_id, merchant_id)
-    currency = await session.scalar(select(Invoice.currency).where(Invoice.id == row.invoice_id))
+    invoice = await session.get(Invoice, row.invoice_id) if row.invoice_id else None
+    currency = currency_of(invoice) if invoice else None
     return deposit_json(row, currency, context.catalog, await heights.load(session))
 
 
@@ -48,7 +49,7 @@ async def page(
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more. matched=False: what waits in the inbox."""
     query = (
-        select(Deposit, Invoice.currency)
+        select(Deposit, Invoice)
         .outerjoin(Invoice, Invoice.id == Deposit.invoice_id)
         .order_by(Deposit.id.desc())
         .limit(limit + 1)
@@ -68,5 +69,8 @@ async def page(
         query = query.where(~waiting if matched else waiting)
     rows = (await session.execute(query)).all()
     known = await heights.load(session)
-    shown = [deposit_json(d, currency, context.catalog, known) for d, currency in rows[:limit]]
+    shown = [
+        deposit_json(deposit, currency_of(invoice) if invoice else None, context.catalog, known)
+        for deposit, invoice in rows[:limit]
+    ]
     return shown, len(rows) > limit

@@ -15,7 +15,8 @@ from datetime import timedelta
 from typing import Any, LiteralString, NamedTuple
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import DataError, IntegrityError
 
 from chain.blocks import Follower
 from chain.endpoints import Endpoints
@@ -25,7 +26,7 @@ from chain.types import Batch, Block, Cursor
 from core import metrics
 from core.clock import wall
 from core.context import Context
-from core.errors import ChainError, ForkBelowFinalized, Misconfigured
+from core.errors import ChainError, ForkBelowFinalized, LedgerError, Misconfigured
 from core.networks import Network, Traces
 from core.singleton import Held, Lost, hold
 from core.work import DATABASE_AWAY
@@ -40,6 +41,7 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 1
 DEPTH_SECONDS = 5
+WITNESSED_AT_ONCE = 50
 
 
 class _At(NamedTuple):
@@ -83,6 +85,12 @@ class Following:
             self._log.error("fork_below_finalized", number=error.number)
             async with self._context.database.begin() as session:
                 await network_state.halt(session, self._context, self._network, error)
+        except (LedgerError, DataError, IntegrityError) as error:
+            # Our own fault or a tampered row: it will be refused again, so a person must look.
+            metrics.CHAIN_FAILURES.labels(self._network.id, type(error).__name__).inc()
+            self._log.exception("batch_refused")
+            await self._judge_stall()
+            await asyncio.sleep(RETRY_SECONDS)
         except ChainError as error:
             metrics.CHAIN_FAILURES.labels(self._network.id, type(error).__name__).inc()
             self._log.warning("chain_unreadable", error=str(error))
@@ -174,9 +182,45 @@ class Following:
             await network_state.still_followed(session, self._context, self._network)
         async with self._context.database.begin() as session:
             await expire_due(session, self._context)
-        if time.monotonic() - self._depth_at > DEPTH_SECONDS:
+        news = self._network.second_endpoint_above is not None and await self._witness()
+        if news or time.monotonic() - self._depth_at > DEPTH_SECONDS:
             self._depth_at = time.monotonic()
             await self._judge_depth()
+
+    async def _witness(self) -> bool:
+        """Asks every endpoint for the blocks that brought money; whether a deposit won a second
+        witness. Off the way of the cursor: only a large deposit waits for this."""
+        waiting = (
+            select(Deposit)
+            .where(
+                Deposit.network == self._network.id,
+                Deposit.status == "pending",
+                Deposit.witnessed.is_(False),
+            )
+            .order_by(Deposit.block_number)
+            .limit(WITNESSED_AT_ONCE)
+        )
+        async with self._context.database.read() as session:
+            deposits = (await session.scalars(waiting)).all()
+        if not deposits:
+            return False
+        names = await self._follower.witnessed(
+            {Cursor(d.block_number, d.block_hash) for d in deposits}
+        )
+        found = [
+            d.id
+            for d in deposits
+            if (d.block_hash, d.tx_hash, d.position, d.address, d.token) in names
+        ]
+        if found:
+            async with self._context.database.begin() as session:
+                await session.execute(
+                    update(Deposit)
+                    .where(Deposit.id.in_(found), Deposit.status == "pending")
+                    .values(witnessed=True)
+                    .execution_options(synchronize_session=False)
+                )
+        return bool(found)
 
     async def _judge_depth(self) -> None:
         """Finality and a second endpoint's word come without a block of their own (MONEY 2)."""
@@ -244,5 +288,6 @@ async def follow(context: Context, network: Network, endpoints: Endpoints) -> No
         try:
             await Following(context, network, endpoints).run()
         except (Lost, *DATABASE_AWAY) as error:
-            log.warning("following_interrupted", network=network.id, error=type(error).__name__)
+            said = str(error).partition("\n")[0] or type(error).__name__
+            log.warning("following_interrupted", network=network.id, error=said)
             await asyncio.sleep(RETRY_SECONDS)

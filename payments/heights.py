@@ -15,7 +15,7 @@ NEVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def of(cursor: NetworkCursor) -> Heights:
-    return Heights(cursor.number, cursor.safe, cursor.finalized, cursor.agreed)
+    return Heights(cursor.number, cursor.safe, cursor.finalized)
 
 
 def known_until(network: Network, block_time: datetime, now: datetime) -> datetime:

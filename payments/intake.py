@@ -119,6 +119,7 @@ def take_in(
             case.deposits.append(deposit)
         elif deposit.status == "orphaned":
             deposit.generation += 1
+            deposit.witnessed = False
         else:
             continue
         deposit.house_value = valuer.house_value(token, deposit.amount)
@@ -150,6 +151,7 @@ def _new_deposit(
         generation=0,
         account="",
         required="",
+        witnessed=False,
         held=False,
     )
 

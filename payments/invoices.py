@@ -32,7 +32,7 @@ def _columns(table: type[Base], alias: str) -> str:
 # row without a deposit for an invoice that nobody has paid.
 _SHOW = f"""
 select {_columns(Invoice, "i")}, {_columns(Deposit, "d")},
-    c.number, c.safe, c.finalized, c.agreed
+    c.number, c.safe, c.finalized
 from invoices i
 left join deposits d on d.invoice_id = i.id
 left join network_cursors c on c.network = d.network
@@ -80,8 +80,8 @@ async def show_on(
         if deposit.id is None:
             break  # nothing was paid
         deposits.append(cast("Deposit", deposit))
-        if row[-4] is not None:
-            known[deposit.network] = Heights(*row[-4:])
+        if row[-3] is not None:
+            known[deposit.network] = Heights(*row[-3:])
     invoice = cast("Invoice", _Row(_OF_INVOICE, rows[0]))
     return invoice_json(invoice, deposits, context.catalog, known, context.public_url)
 

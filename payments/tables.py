@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    SmallInteger,
     Text,
     UniqueConstraint,
     Uuid,
@@ -37,7 +38,6 @@ class NetworkCursor(Base):
     head: Mapped[int] = mapped_column(BigInteger)
     safe: Mapped[int | None] = mapped_column(BigInteger)
     finalized: Mapped[int | None] = mapped_column(BigInteger)
-    agreed: Mapped[int | None] = mapped_column(BigInteger)  # two endpoints hold this block
     followed_until: Mapped[Moment]  # no block up to here is unknown (heights.known_until)
     stalled: Mapped[bool] = mapped_column(Boolean)
     halted: Mapped[str | None] = mapped_column(Text)  # why nothing is credited
@@ -73,6 +73,7 @@ class Invoice(Base):
     status: Mapped[Str]
     exception: Mapped[Str]
     currency: Mapped[Str]
+    currency_decimals: Mapped[int] = mapped_column(SmallInteger)  # as they were, for ever
     amount: Mapped[Units]  # base units of the currency
     amount_paid: Mapped[Units]
     amount_confirmed: Mapped[Units]
@@ -131,6 +132,7 @@ class Deposit(Base):
     account: Mapped[Str]  # where its debt stands: pending, available, inbox; "" once orphaned
     required: Mapped[Str]  # confirmations: a number, safe or finalized
     waiting_for: Mapped[str | None] = mapped_column(Text)
+    witnessed: Mapped[bool] = mapped_column(Boolean)  # two endpoints show the movement
     held: Mapped[bool] = mapped_column(Boolean)  # by screening
     value: Mapped[int | None] = mapped_column(BaseUnits)  # minor units of the invoice's currency
     price_when_seen: Mapped[int | None] = mapped_column(BaseUnits)  # invoice currency, times 10^18

@@ -14,7 +14,6 @@ class Heights:
     cursor: int
     safe: int | None
     finalized: int | None
-    agreed: int | None  # the highest block that two endpoints hold
 
 
 def required(network: Network, house_value: int | None) -> str:
@@ -43,17 +42,22 @@ def reached(policy: str, block_number: int, heights: Heights) -> bool:
 
 
 def waits_for(
-    network: Network, policy: str, unconfirmed: int | None, block_number: int, heights: Heights
+    network: Network,
+    policy: str,
+    unconfirmed: int | None,
+    block_number: int,
+    heights: Heights,
+    *,
+    witnessed: bool,
 ) -> str | None:
     """What a pending deposit waits for; None when it is confirmed. `unconfirmed` is the sum of
     its invoice's pending deposits in the house currency, None without a fresh price.
 
-    An endpoint that holds a later block of the same chain holds this one too.
+    `witnessed`: two endpoints show the movement itself. The same hash would not do: it does not
+    prove what one endpoint alone tells of a call or a log.
     """
     if not reached(policy, block_number, heights):
         return "confirmations"
     limit = network.second_endpoint_above
     large = limit is not None and (unconfirmed is None or unconfirmed > limit)
-    if large and (heights.agreed is None or heights.agreed < block_number):
-        return "second_endpoint"
-    return None
+    return "second_endpoint" if large and not witnessed else None

@@ -42,8 +42,13 @@ def pay_uri(network: Network, token: str, to: str, units: int) -> str:
     )
 
 
+def currency_of(row: Invoice) -> Asset:
+    """With the decimals that it was made with, configured or not any more."""
+    return Asset(row.currency, row.currency_decimals, row.currency_decimals)
+
+
 def deposit_json(
-    row: Deposit, currency: str | None, catalog: Catalog, heights: Mapping[str, Heights]
+    row: Deposit, currency: Asset | None, catalog: Catalog, heights: Mapping[str, Heights]
 ) -> dict[str, Any]:
     """One deposit. `value` is in the invoice's currency; confirmations as of the cursor."""
     asset = _asset(catalog, row.asset)
@@ -56,10 +61,8 @@ def deposit_json(
         "asset": row.asset,
         "network": row.network,
         "amount": asset.format(row.amount),
-        "value": None
-        if row.value is None or currency is None
-        else _asset(catalog, currency).format(row.value),
-        "value_currency": currency,
+        "value": None if row.value is None or currency is None else currency.format(row.value),
+        "value_currency": currency.symbol if currency else None,
         "value_at": show_time(row.block_time),
         "from": checksum(row.sender) if row.sender else None,
         "to": checksum(row.address),
@@ -103,7 +106,7 @@ def invoice_json(
     public_url: str,
 ) -> dict[str, Any]:
     """The whole invoice with its options and deposits."""
-    currency = _asset(catalog, row.currency)
+    currency = currency_of(row)
     left = max(0, row.amount - row.amount_paid)
     invoice_id = show("inv", row.id)
     return {
@@ -132,7 +135,7 @@ def invoice_json(
             for o in row.options
             if o["network"] in catalog.networks
         ],
-        "deposits": [deposit_json(d, row.currency, catalog, heights) for d in deposits],
+        "deposits": [deposit_json(d, currency, catalog, heights) for d in deposits],
     }
 
 

@@ -190,7 +190,6 @@ def upgrade() -> None:
         sa.Column("head", sa.BigInteger(), nullable=False),
         sa.Column("safe", sa.BigInteger(), nullable=True),
         sa.Column("finalized", sa.BigInteger(), nullable=True),
-        sa.Column("agreed", sa.BigInteger(), nullable=True),
         sa.Column("followed_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("stalled", sa.Boolean(), nullable=False),
         sa.Column("halted", sa.Text(), nullable=True),
@@ -344,6 +343,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("exception", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("currency_decimals", sa.SmallInteger(), nullable=False),
         sa.Column("amount", core.types.BaseUnits(precision=78, scale=0), nullable=False),
         sa.Column("amount_paid", core.types.BaseUnits(precision=78, scale=0), nullable=False),
         sa.Column("amount_confirmed", core.types.BaseUnits(precision=78, scale=0), nullable=False),
@@ -418,6 +418,7 @@ def upgrade() -> None:
         sa.Column("account", sa.Text(), nullable=False),
         sa.Column("required", sa.Text(), nullable=False),
         sa.Column("waiting_for", sa.Text(), nullable=True),
+        sa.Column("witnessed", sa.Boolean(), nullable=False),
         sa.Column("held", sa.Boolean(), nullable=False),
         sa.Column("value", core.types.BaseUnits(precision=78, scale=0), nullable=True),
         sa.Column("price_when_seen", core.types.BaseUnits(precision=78, scale=0), nullable=True),
@@ -433,12 +434,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint(
-            "network",
-            "block_hash",
-            "tx_hash",
-            "position",
-            "address",
-            name="deposits_movement"
+            "network", "block_hash", "tx_hash", "position", "address", name="deposits_movement"
         ),
     )
     op.create_index("deposits_height", "deposits", ["network", "block_number"], unique=False)

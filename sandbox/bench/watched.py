@@ -26,11 +26,11 @@ with new as (
     select gen_random_uuid() as id, '0x' || substr(md5(n::text) || md5('x' || n), 1, 40) as address
     from generate_series(1, %(count)s) n
 ), merchant as (select id from merchants limit 1), invoice as (
-    insert into invoices (id, merchant_id, status, exception, currency, amount, amount_paid,
-        amount_confirmed, tolerance, address, options, metadata, created_at, expires_at,
-        monitored_until)
-    select new.id, merchant.id, 'new', 'none', 'USD', 2500, 0, 0, 0, address, options, '{}', now(),
-        now() + interval '7 days', now() + interval '8 days'
+    insert into invoices (id, merchant_id, status, exception, currency, currency_decimals, amount,
+        amount_paid, amount_confirmed, tolerance, address, options, metadata, created_at,
+        expires_at, monitored_until)
+    select new.id, merchant.id, 'new', 'none', 'USD', 2, 2500, 0, 0, 0, address, options, '{}',
+        now(), now() + interval '7 days', now() + interval '8 days'
     from new, merchant, (select options from invoices limit 1) o
 )
 insert into deposit_addresses (address, id, merchant_id, invoice_id, watch_until, created_at)

@@ -100,6 +100,7 @@ class Shop:
             "status": "new",
             "exception": "none",
             "currency": "USD",
+            "currency_decimals": 2,
             "amount": amount,
             "amount_paid": 0,
             "amount_confirmed": 0,

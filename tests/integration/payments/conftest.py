@@ -1,4 +1,7 @@
-"""Worlds for these tests: the chains live as long as the run, databases as long as a test."""
+"""Worlds for these tests: chains live as long as a file, databases as long as a test.
+
+Not longer: beyond some 1,100 blocks Anvil 1.7.1 loses contracts in an anvil_reorg of 12.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,20 @@ from tests.world import world as make_world
 Chain = tuple[str, Deployed]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def first_chain() -> Iterator[Chain]:
     with chain(31337) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def own_chain() -> Iterator[Chain]:
+    """For a test that would leave a chain behind which others cannot use."""
+    with chain(31337) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def second_chain() -> Iterator[Chain]:
     with chain(31338) as made:
         yield made

@@ -339,8 +339,19 @@ async def test_two_invoices_with_the_same_amount_never_mix(world: World) -> None
     assert (await world.show(second))["status"] == "settled"
 
 
-async def test_a_day_without_the_worker(world: World) -> None:
-    """1,000 blocks with payments in them: all credited, in order (Bitcart skips beyond 300)."""
+async def test_a_day_without_the_worker(database: Database, own_chain: Chain) -> None:
+    """1,000 blocks with payments in them: all credited, in order (Bitcart skips beyond 300).
+
+    On an Anvil of its own: a long chain forgets its contracts in a later anvil_reorg.
+    """
+    url, deployed = own_chain
+    async with connect(url) as node:
+        networks = {network_of(node, deployed): (node, deployed)}
+        async with make_world(database, networks) as world:
+            await _pay_a_day_without_the_worker(world)
+
+
+async def _pay_a_day_without_the_worker(world: World) -> None:
     made = []
     payments = settings.numbers(10, 50)
     for number in range(payments):

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from core.money import FIAT, Asset
 
+MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"  # Multicall3, on every known network
 NATIVE = "native"  # stands where a token's contract address stands, for the network's own coin
 
 
@@ -86,7 +87,7 @@ class Network:
     sequencer_grace_seconds: int = 3600
     factory: str | None = None
     deposit_init_code_hash: str | None = None  # what makes an address of the factory's (CHAIN 2)
-    multicall: str = "0xca11bde05977b3631167028862be2a173976ca11"
+    multicall: str = MULTICALL
     tiers: tuple[Tier, ...] = field(default=(Tier(up_to=None, required="finalized"),))
     second_endpoint_above: int | None = None  # house currency, minor units
     stalled_after_seconds: int = 120

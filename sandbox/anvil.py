@@ -15,6 +15,9 @@ from sandbox.processes import Child
 
 START_SECONDS = 30
 SAVE_SECONDS = 5  # what a killed Anvil may lose; asked to stop it loses nothing
+# In memory, none on disk: by itself Anvil 1.7.1 keeps ten states of a chain of some 1,100 blocks in
+# memory, and an anvil_reorg below them loses every contract without a word.
+STATES_KEPT = 1500
 NPM_BINARY = ROOT / "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 
 
@@ -53,6 +56,7 @@ class Anvil:
                 binary(), "--silent", "--host", "127.0.0.1", "--port", str(port),
                 "--chain-id", str(self.chain_id), "--timestamp", str(self._genesis),
                 "--state", str(self._state), "--state-interval", str(SAVE_SECONDS),
+                "--prune-history", str(STATES_KEPT),
             ]  # fmt: skip
             self.child = Child(f"anvil {self.chain_id}", arguments, self._log)
         await self.child.start()

@@ -42,8 +42,8 @@ def template(server_url: str) -> str:
     """The name of a migrated, empty database."""
     name = f"{TEMPLATE}_{os.getpid()}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"drop database if exists {name}")  # type: ignore[call-overload]
-        connection.execute(f"create database {name}")  # type: ignore[call-overload]
+        connection.execute(f"drop database if exists {name}")
+        connection.execute(f"create database {name}")
     migrate(other_database(server_url, name))
     return name
 
@@ -53,10 +53,10 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
     """A fresh database as its owner sees it."""
     name = f"t_{new().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")  # type: ignore[call-overload]
+        connection.execute(f"create database {name} template {template}")
     yield other_database(server_url, name)
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]
+        connection.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture

@@ -165,7 +165,9 @@ def anvil_binary() -> str:
 @contextmanager
 def anvil(chain_id: int = 31337, *options: str) -> Iterator[str]:
     """A fresh Anvil on a free port: its URL. Gone at the end."""
-    command = [anvil_binary(), "--port", "0", "--chain-id", str(chain_id), *options]
+    # States in memory: from the disk Anvil 1.7.1 brings contracts back without their code.
+    command = [anvil_binary(), "--port", "0", "--chain-id", str(chain_id)]
+    command += ["--prune-history", "1500", *options]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

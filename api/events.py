@@ -131,7 +131,10 @@ async def stream(
         async with context.database.read() as session:
             after = await feed.last(session)
     if _open_streams[caller.key_id] >= STREAMS_PER_KEY:
-        raise TooMany(f"a key may hold {STREAMS_PER_KEY} streams open")
+        raise TooMany(
+            f"a key may hold {STREAMS_PER_KEY} streams open",
+            headers={"Retry-After": str(HEARTBEAT_SECONDS)},
+        )
     return EventSourceResponse(
         _stream(context, caller, kind, after),
         ping=HEARTBEAT_SECONDS,

@@ -26,13 +26,13 @@ _PRICES = "select base, quote, updated_at, valid_until, refused from prices"
 Check = dict[str, Any]
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=["GET", "HEAD"])
 async def healthz() -> Response:
     """The process answers."""
     return json({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=["GET", "HEAD"])
 async def readyz(request: Request) -> Response:
     """Whether money can be taken now: 200, or 503 with what is amiss."""
     context: Context = request.app.state.context

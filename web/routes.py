@@ -31,7 +31,7 @@ def router(context: Context) -> APIRouter:
     checkout = Checkout(context)
     routes = APIRouter(include_in_schema=False)
     routes.add_api_route("/pay/{invoice}.json", checkout.state)
-    routes.add_api_route("/pay/{invoice}", checkout.page)
+    routes.add_api_route("/pay/{invoice}", checkout.page, methods=["GET", "HEAD"])
     routes.add_api_route("/pay/{invoice}/events", checkout.events)
     routes.add_api_route("/static/{name}", checkout.static)
     return routes

@@ -479,6 +479,8 @@ async def test_pages_for_machines_and_people(shop: Client, ask: Program) -> None
         assert page.headers["Content-Type"] == "text/html; charset=utf-8"
         assert re.findall(rb"https?://[^\"\s<]+", page.body) == [], "no asset of another host"
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for path in ("/healthz", "/readyz", f"/pay/{invoice['id']}"):  # as monitors and previews do
+        assert (await ask("HEAD", path, key="")).status in (200, 503)
     lost = await ask("GET", "/pay/x", key="", Accept="text/html,*/*;q=0.8")
     assert (lost.status, lost.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
 

@@ -179,6 +179,7 @@ async def test_a_key_has_a_handful_of_streams(world: World) -> None:
         held.append(response)
     async with world.http.get(url, headers=headers) as refused:
         assert refused.status == 429
+        assert int(refused.headers["Retry-After"]) > 0
     for response in held:
         response.close()
 

@@ -222,14 +222,20 @@ def listen(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME|all")
+@click.option("--seed", type=int, help="Play all in an order drawn from this number.")
 @service
 @as_json
 def scenario(
-    name: str, url: str | None, api_key: str | None, data_dir: Path | None, as_json: bool
+    name: str,
+    seed: int | None,
+    url: str | None,
+    api_key: str | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Plays a story by name, or all of them (sandbox only)."""
     from bezant.listening import play
 
-    failed = asyncio.run(play(_find(url, api_key, data_dir), name, as_json))
+    failed = asyncio.run(play(_find(url, api_key, data_dir), name, as_json, seed))
     sys.exit(1 if failed else 0)

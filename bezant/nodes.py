@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
-
-from eth_hash.auto import keccak
+from datetime import UTC, datetime
 
 from chain import oracle
+from chain.contracts import Contracts
 from chain.decode import number
 from chain.endpoints import Endpoint, Endpoints
-from chain.wire import BLOCK_BY_NUMBER, CALL, CHAIN_ID, TRACE_BLOCK, TRACE_BY_HASH, Header
-from core.clock import wall
+from chain.wire import BLOCK_BY_NUMBER, CHAIN_ID, TRACE_BLOCK, TRACE_BY_HASH, Header
+from core.clock import show, wall
 from core.errors import ChainError, Misconfigured
 from core.networks import Network, Token, Traces
 from wallets.addresses import checksum
@@ -32,12 +31,14 @@ async def examine(network: Network) -> list[Row]:
         rows = [await _guarded(f"node {e.name}", _node(network, e)) for e in endpoints.all]
         best = endpoints.ranked()[0]
         rows.append(await _guarded("traces", _traces(network, best)))
-        rows.append(await _guarded("factory", _factory(network, best)))
-        rows += [
-            await _guarded(f"token {token.asset.symbol}", _token(best, token))
-            for token in network.tokens
-            if not token.is_native
-        ]
+        url = network.rpc_urls[endpoints.all.index(best)]
+        async with Contracts(url, timeout=int(TIMEOUT_SECONDS)) as contracts:
+            rows.append(await _guarded("factory", _factory(network, contracts)))
+            rows += [
+                await _guarded(f"token {token.asset.symbol}", _token(contracts, token))
+                for token in network.tokens
+                if not token.is_native
+            ]
         rows.append(await _guarded("feeds", _feeds(network, endpoints)))
     return rows
 
@@ -81,37 +82,26 @@ async def _traces(network: Network, endpoint: Endpoint) -> tuple[str, str]:
     return "ok", f"{coin} sent by contracts is found by {_METHODS[network.traces]}."
 
 
-async def _call(endpoint: Endpoint, to: str, signature: str) -> bytes:
-    data = {"to": to, "data": "0x" + keccak(signature.encode())[:4].hex()}
-    answer: Any = await endpoint.rpc.call(CALL, data, "latest")
-    return bytes.fromhex(str(answer)[2:])
-
-
-async def read_address(endpoint: Endpoint, contract: str, signature: str) -> str | None:
-    """What a getter answers, lower case; None for the zero address. Raises ChainError."""
-    answer = (await _call(endpoint, contract, signature))[-20:]
-    return "0x" + answer.hex() if any(answer) else None
-
-
-async def _factory(network: Network, endpoint: Endpoint) -> tuple[str, str]:
+async def _factory(network: Network, contracts: Contracts) -> tuple[str, str]:
     if network.factory is None:
         return "bad", f"networks.{network.id}.factory is missing: no deposit address can be made."
-    answer = await _call(endpoint, network.factory, "INIT_CODE_HASH()")
-    if not answer:
+    state = await contracts.factory(network.factory)
+    if state is None:
         return "bad", f"there is no contract at {checksum(network.factory)}."
-    if "0x" + answer.hex() != network.deposit_init_code_hash:
+    if state.init_code_hash != network.deposit_init_code_hash:
         return "bad", "it is another contract: its deposit addresses are not the ones we compute."
-    owner = await read_address(endpoint, network.factory, "owner()")
-    treasury = await read_address(endpoint, network.factory, "treasury()")
-    if owner is None or treasury is None:
+    if state.owner is None or state.treasury is None:
         return "bad", "it has no treasury yet: no sweep works until setTreasury was called here."
-    return "ok", f"owner {checksum(owner)}, treasury {checksum(treasury)}."
+    sentence = f"owner {state.owner}, treasury {state.treasury}."
+    if state.proposed is None:
+        return "ok", sentence
+    since = datetime.fromtimestamp(state.effective_from, UTC)
+    return "note", f"{sentence} {state.proposed} is proposed, from {show(since)} on."
 
 
-async def _token(endpoint: Endpoint, token: Token) -> tuple[str, str]:
+async def _token(contracts: Contracts, token: Token) -> tuple[str, str]:
     decimals = token.asset.decimals
-    answer = await _call(endpoint, token.address, "decimals()")
-    found = int.from_bytes(answer, "big") if answer else None
+    found = await contracts.decimals(token.address)
     if found != decimals:
         return "bad", f"{checksum(token.address)} says {found} decimals, {decimals} is configured."
     return "ok", f"{decimals} decimals, as configured."

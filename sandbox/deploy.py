@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coincurve import PrivateKey
-from eth_hash.auto import keccak
+from eth_account import Account
 
 from core.money import Asset
 from sandbox import contracts
@@ -20,8 +19,7 @@ FEED_UNIT = Asset("feed", FEED_DECIMALS, FEED_DECIMALS)
 
 def address_of(key: bytes) -> str:
     """The account of a private key, lower case."""
-    public = PrivateKey(key).public_key.format(compressed=False)
-    return "0x" + keccak(public[1:])[12:].hex()
+    return str(Account.from_key(key).address).lower()
 
 
 async def deploy(node: Node, chain_id: int, owner_key: bytes, treasury_key: bytes) -> Chain:
@@ -96,5 +94,4 @@ async def treasury_of(node: Node, factory: str) -> str:
 
 def sign(key: bytes, digest: bytes) -> bytes:
     """An Ethereum signature: r, s (low), v as 27 or 28."""
-    signature = PrivateKey(key).sign_recoverable(digest, hasher=None)
-    return signature[:64] + bytes([27 + signature[64]])
+    return bytes(Account.unsafe_sign_hash(digest, key).signature)

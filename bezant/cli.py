@@ -248,6 +248,8 @@ def main() -> None:
 
     try:
         cli()
+    except SystemExit:
+        raise  # the usual end: nothing more needs to be imported for it
     except Misconfigured as error:
         click.echo(f"bezant: {error}", err=True)
         sys.exit(2)
@@ -256,6 +258,17 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except _database_away() as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        click.echo(f"bezant: the database does not answer: {reason}", err=True)
+        sys.exit(1)
+
+
+def _database_away() -> tuple[type[Exception], ...]:
+    from psycopg import OperationalError
+    from sqlalchemy.exc import OperationalError as Wrapped
+
+    return OperationalError, Wrapped
 
 
 if __name__ == "__main__":

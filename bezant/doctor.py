@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import LiteralString
 
 import psycopg
+import structlog
 from rich.console import Console
 
 from bezant import nodes
@@ -32,6 +34,8 @@ class Finding:
 
 def run(settings: Settings, as_json: bool) -> int:
     """Prints every finding; 1 when one is bad."""
+    # A finding says it all: the log of the code that was asked would tell it twice.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     console = Console(highlight=False)
     findings: list[Finding] = []
 

@@ -509,9 +509,9 @@ def test_commands_find_the_sandbox_by_themselves(sandbox: Town, tmp_path: Path) 
     (tmp_path / "sandbox").symlink_to(sandbox.data)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BEZANT_")}
 
-    def run(*arguments: str, data: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "bezant.cli", *arguments]
-        environment = kept | {"BEZANT_DATA_DIR": str(data)}
+        environment = kept | {"BEZANT_DATA_DIR": str(tmp_path)} | more
         return subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
         )
@@ -524,7 +524,11 @@ def test_commands_find_the_sandbox_by_themselves(sandbox: Town, tmp_path: Path) 
     assert (wrong.returncode, wrong.stderr) == (
         1, 'bezant: amount: must be a decimal string such as "25.00"\n'
     )  # fmt: skip
-    nowhere = run("key", "list", data=tmp_path / "empty")
+    away = sandbox.environment | {"BEZANT_DATABASE_URL": "postgresql://127.0.0.1:1/x"}
+    lost = run("key", "list", **away)
+    assert lost.returncode == 1
+    assert lost.stderr.startswith("bezant: the database does not answer: connection failed")
+    nowhere = run("key", "list", BEZANT_DATA_DIR=str(tmp_path / "empty"))
     assert nowhere.returncode == 2
     assert "bezant.toml" in nowhere.stderr
     assert len(nowhere.stderr.splitlines()) == 1

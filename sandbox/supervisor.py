@@ -221,7 +221,7 @@ class Supervisor:
             await database.stop(STOP_SECONDS)
         self.services.close()
         if self._lock is not None:
-            ready.forget(self._directory, None)
+            ready.forget(self._directory, self.options.ready_file)
             self._pids.unlink(missing_ok=True)
             self._lock.close()
 

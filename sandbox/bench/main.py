@@ -81,8 +81,8 @@ async def _measure(
             found: list[Row] = []
             try:
                 found = await MEASURES[name](house)
-            except BezantError as error:  # what the others found is not lost for it
-                failure = str(error)
+            except (BezantError, psycopg.Error) as error:  # what the others found is not lost
+                failure = f"{type(error).__name__}: {error}"
                 tell(f"{name} failed: {failure}")
             rows += found
             report["measures"][name] = {

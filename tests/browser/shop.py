@@ -140,6 +140,7 @@ class Shop:
             "address": ADDRESS,
             "status": "pending",
             "generation": 0,
+            "witnessed": False,
             "account": "pending",
             "required": "3",
             "waiting_for": "confirmations",

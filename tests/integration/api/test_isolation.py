@@ -80,10 +80,10 @@ async def things(world: World) -> Ids:
 DEPOSIT = """
 insert into deposits (id, merchant_id, invoice_id, network, block_hash, block_number, block_time,
     tx_hash, position, asset, token, amount, sender, address, status, generation, account, required,
-    held, inbox_reason, seen_at, confirmed_at)
+    witnessed, held, inbox_reason, seen_at, confirmed_at)
 values (:id, :merchant, :invoice, :network, :hash, 7, :now, :hash, 'tx', 'ETH', 'native', 10,
     '0x1111111111111111111111111111111111111111', '0x2222222222222222222222222222222222222222',
-    'confirmed', 0, 'inbox', '3', false, 'late', :now, :now)
+    'confirmed', 0, 'inbox', '3', false, false, 'late', :now, :now)
 """
 ENTRY = """
 with entry as (

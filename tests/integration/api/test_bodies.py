@@ -23,6 +23,7 @@ RAW = {
     "raw NUL": (b'{"name": "a\x00b"}', 400, "invalid_json"),
     "raw newline in text": (b'{"name": "a\nb"}', 400, "invalid_json"),
     "nested deeply": (b"[" * 100_000, 400, "bad_request"),
+    "nested deeply in objects": (b'{"a":' * 5_000, 400, "bad_request"),
     "list": (b"[]", 422, "invalid_request"),
     "null": (b"null", 422, "invalid_request"),
     "text": (b'"name"', 422, "invalid_request"),

@@ -21,7 +21,7 @@ async def follow(context: Context, seconds_ago: int, halted: str | None = None) 
         await session.execute(
             text(
                 "insert into network_cursors values (:network, 90, '0xaa', 7, '0x00', 100, null,"
-                " null, 90, :moment, false, :halted, '[]', :moment)"
+                " null, :moment, false, :halted, '[]', :moment)"
             ),
             {"network": NETWORK, "moment": moment, "halted": halted},
         )

@@ -98,7 +98,7 @@ async def test_networks_tell_how_far_they_are_followed(world: World) -> None:
         await session.execute(
             text(
                 "insert into network_cursors values (:network, 90, '0xaa', 7, '0x00', 100, 68, 36,"
-                " 90, :followed, false, null, cast(:endpoints as jsonb), :followed)"
+                " :followed, false, null, cast(:endpoints as jsonb), :followed)"
             ),
             {
                 "network": NETWORK,

@@ -52,8 +52,8 @@ async def test_the_live_one_gets_everything_while_the_dead_ones_hang(
         dead.answer = hanging
         # The dead endpoints come first in every order, and have far more to do.
         for _ in range(20):
-            await listen_at(context, shop, dead.url, ("old.*",))
-        await tell(context, shop, *(f"old_{n}" for n in range(100)), kind="old.thing")
+            await listen_at(context, shop, dead.url, ("sweep.*",))
+        await tell(context, shop, *(f"old_{n}" for n in range(100)), kind="sweep.done")
         await listen_at(context, shop, receiver.url, ("new.*",))
         async with delivering(context, parallel=100):
             await dead.gets(20 * 4)

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 from core import clock, ids
 from merchants.tables import Merchant
 from tests.integration.api.conftest import NETWORK, USDC, World
+from wallets.addresses import checksum
 
 PATH = "/v1/merchants"
 
@@ -131,7 +132,7 @@ async def test_networks_tell_how_far_they_are_followed(world: World) -> None:
             {
                 "asset": "USDC",
                 "asset_id": f"{NETWORK}/erc20:{USDC}",
-                "address": USDC,
+                "address": checksum(USDC),
                 "decimals": 6,
             },
         ],

@@ -54,10 +54,10 @@ async def test_the_live_one_gets_everything_while_the_dead_ones_hang(
         for _ in range(20):
             await listen_at(context, shop, dead.url, ("sweep.*",))
         await tell(context, shop, *(f"old_{n}" for n in range(100)), kind="sweep.done")
-        await listen_at(context, shop, receiver.url, ("new.*",))
+        await listen_at(context, shop, receiver.url, ("move.*",))
         async with delivering(context, parallel=100):
             await dead.gets(20 * 4)
-            await tell(context, shop, *(f"new_{n}" for n in range(100)), kind="new.thing")
+            await tell(context, shop, *(f"new_{n}" for n in range(100)), kind="move.thing")
             await receiver.gets(100)
             assert dead.in_flight == len(dead.received) == 20 * 4
             hanging.go.set()

@@ -22,6 +22,7 @@ TYPES: Final[dict[str, frozenset[str] | None]] = {
     "break": frozenset(("opened", "resolved")),
     "price": frozenset(("unavailable", "restored")),
     "network": frozenset(("stalled", "recovered")),
+    "webhook_endpoint": frozenset(("disabled",)),
 }  # fmt: skip
 
 

@@ -163,7 +163,9 @@ async def listen_at(
     return endpoint.id, secret
 
 
-async def tell(context: Context, merchant_id: UUID, *subjects: str, kind: str = "payout.sent") -> None:
+async def tell(
+    context: Context, merchant_id: UUID, *subjects: str, kind: str = "refund.paid"
+) -> None:
     """One transaction with an event for each subject."""
     async with context.database.begin() as session:
         told = [NewEvent(merchant_id, kind, subject, {"id": subject}) for subject in subjects]

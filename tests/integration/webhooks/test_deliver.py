@@ -60,7 +60,7 @@ async def test_what_arrives_is_signed_and_exact(
     async with context.database.read() as session:
         [shown], more = await deliveries.page(session, endpoint, limit=20, cursor=None)
     assert not more
-    assert (shown["status"], shown["type"], shown["event"]) == ("delivered", "payout.sent", got.id)
+    assert (shown["status"], shown["type"], shown["event"]) == ("delivered", "refund.paid", got.id)
     [attempt] = shown["attempts"]
     assert (attempt["attempt"], attempt["status_code"], attempt["response"]) == (1, 200, "thanks")
 
@@ -68,7 +68,7 @@ async def test_what_arrives_is_signed_and_exact(
 async def test_the_whole_schedule_then_the_endpoint_is_disabled_and_the_others_hear_of_it(
     context: Context, shop: UUID, receiver: Receiver
 ) -> None:
-    dead, _ = await listen_at(context, shop, receiver.url, ("payout.*",))
+    dead, _ = await listen_at(context, shop, receiver.url, ("refund.*",))
     receiver.answer = says(500)
     async with receiving() as other, delivering(context):
         await listen_at(context, shop, other.url, ("webhook_endpoint.disabled",))

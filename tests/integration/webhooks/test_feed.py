@@ -25,7 +25,9 @@ def subjects(page: dict[str, Any]) -> list[str]:
 async def test_a_transaction_that_commits_late_is_not_skipped(world: World) -> None:
     context, shop = world.context, world.ids["one"]
     async with context.database.begin() as slow:
-        await emit(slow, [NewEvent(shop, "payout.sent", "early", {"id": "early"})], context.clock.now())
+        await emit(
+            slow, [NewEvent(shop, "refund.paid", "early", {"id": "early"})], context.clock.now()
+        )
         await tell(context, shop, "fast")
         assert await sequence.number_pending(context.database) == 1
         first = (await world.one.get("/v1/events")).json
@@ -152,7 +154,7 @@ async def test_the_stream_goes_on_where_it_was_left(world: World) -> None:
         assert (await stream.next())["id"] == "2"
         await tell(world.context, shop, "inv_3")
         assert json.loads((await stream.next())["data"])["data"]["object"] == {"id": "inv_3"}
-    assert first["event"] == "payout.sent"
+    assert first["event"] == "refund.paid"
     assert (first["data"],) in await rows(world.context, "select body from events")
     await tell(world.context, shop, "inv_4")
     await tell(world.context, world.ids["two"], "foreign")

@@ -58,7 +58,7 @@ async def by_range(reader: Reader, busy: Sequence[Header]) -> dict[str, list[Log
             if here is None:
                 raise Inconsistent(f"a log of block {one.blockHash}, which has no transactions")
             here.append(one)
-        if answer and a != b:
+        if answer:  # also of one block: its answer may be cut as well
             last = max(number(one.blockNumber or "") for one in answer)
             found[last] = await _whole(reader, at[last], found[last] or [])
 

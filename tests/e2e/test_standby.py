@@ -239,7 +239,9 @@ def locks(town: Town) -> set[int]:
 def cut(town: Town, backends: set[int]) -> None:
     """As the server does to a peer that answers no keepalive."""
     with psycopg.connect(town.ready["database_url"], autocommit=True) as connection:
-        connection.execute("select pg_terminate_backend(p) from unnest(%s) as p", [list(backends)])
+        connection.execute(
+            "select pg_terminate_backend(p) from unnest(%s::int[]) as p", [list(backends)]
+        )
 
 
 async def idle_transactions_end(town: Town) -> None:

@@ -44,6 +44,7 @@ async def set_price(
         raise Invalid.of("pair", f"is one of {', '.join(known)}")
     now = int(context.clock.now().timestamp())
     wanted: Rounds = {}
+    before = await _known(context)
     for network, feed in chosen:
         node = Node(network.rpc_urls[0])
         if price is None:
@@ -54,6 +55,9 @@ async def set_price(
         else:
             answer = _answer(price)
             number = await feeds.set_by_hand(node, feed.address, answer, now - age_seconds)
+            # After a fork the same id comes again: it must be one that nobody has stored yet.
+            while number <= int(before.get((network.id, feed.address)) or 0):
+                number = await feeds.set_by_hand(node, feed.address, answer, now - age_seconds)
         wanted[network.id, feed.address] = str(number)
     if not await stored(context, wanted):
         raise Unavailable(f"the worker did not store {pair} within {STORED_SECONDS} s")
@@ -106,12 +110,17 @@ async def stored(context: Context, wanted: Rounds) -> bool:
 
 
 async def _missing(context: Context, wanted: Rounds) -> bool:
+    known = await _known(context)
+    return any(known.get(place) != round_id for place, round_id in wanted.items())
+
+
+async def _known(context: Context) -> dict[tuple[str, str], str | None]:
+    """The rounds that the worker has stored."""
     async with context.database.statement() as connection:
         rows = await (await connection.execute("select sources from prices")).fetchall()
-    known = {
+    return {
         (source["network"], source["feed"]): source["round_id"]
         for (sources,) in rows
         for source in sources
         if source["source"] == "chainlink"
     }
-    return any(known.get(place) != round_id for place, round_id in wanted.items())

@@ -29,7 +29,6 @@ from core.errors import (
     ForkBelowFinalized,
     Inconsistent,
 )
-from core.metrics import FORKS
 from core.networks import Network
 
 log = structlog.get_logger(__name__)
@@ -206,7 +205,6 @@ class Follower:
         blocks = [decode.block(h) for h in run.headers]
         fork = start.number if forked else None
         if forked:
-            FORKS.labels(self._network.id).inc()
             log.warning(
                 "fork", network=self._network.id, ancestor=start.number, cursor=cursor.number
             )

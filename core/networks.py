@@ -10,6 +10,7 @@ from functools import cached_property
 from core.money import FIAT, Asset
 
 MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"  # Multicall3, on every known network
+GWEI = 10**9
 NATIVE = "native"  # stands where a token's contract address stands, for the network's own coin
 
 
@@ -70,6 +71,19 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeePolicy:
+    """What a transaction of ours may offer (CHAIN 3), in wei per gas.
+
+    `max_fee` and `max_priority_fee` are never exceeded, by a replacement neither. One that is not
+    mined `stuck_after_seconds` after it was offered is replaced by one that offers more.
+    """
+
+    max_fee: int = 300 * GWEI
+    max_priority_fee: int = 20 * GWEI
+    stuck_after_seconds: int = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """One chain, named by CAIP-2."""
 
@@ -88,6 +102,10 @@ class Network:
     factory: str | None = None
     deposit_init_code_hash: str | None = None  # what makes an address of the factory's (CHAIN 2)
     multicall: str = MULTICALL
+    router: str | None = None  # PaymentRouter (CHAIN 2)
+    multisend: str | None = None  # pays many payouts at once
+    sanctions_oracle: str | None = None  # Chainalysis' contract, or one that answers like it
+    fees: FeePolicy = FeePolicy()
     tiers: tuple[Tier, ...] = field(default=(Tier(up_to=None, required="finalized"),))
     second_endpoint_above: int | None = None  # house currency, minor units
     stalled_after_seconds: int = 120

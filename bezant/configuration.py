@@ -4,121 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from core.context import Limits
+from bezant.sections import (
+    Configuration,
+    ConfirmationSection,
+    FeedSection,
+    FeesSection,
+    NetworkSection,
+)
 from core.errors import InvalidAmount, Misconfigured
-from core.money import AMOUNT_PATTERN, FIAT, Asset, crypto
-from core.networks import NATIVE, Catalog, Feed, Network, Tier, Token, Traces
+from core.money import FIAT, Asset, crypto
+from core.networks import NATIVE, Catalog, Feed, FeePolicy, Network, Tier, Token, Traces
 from wallets.addresses import checksum
 
 # keccak256 of DepositProxy's init code (contracts/src/DepositProxy.sol); `bezant doctor` compares
 # it with the factory's own constant.
 DEPOSIT_INIT_CODE_HASH = "0xaaf3d4f7026b4e3cecc8341c4c4688061ed0dcb00f2faadd4905fa7f7b47ff1c"
-
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
-Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-def _depth(value: int | str) -> int | str:
-    if value in ("safe", "finalized") or (isinstance(value, int) and value >= 1):
-        return value
-    raise ValueError("be a number of blocks from 1, 'safe' or 'finalized'")
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are refused, so that a typing error never passes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class NativeSection(Section):
-    """The network's own coin."""
-
-    symbol: Symbol = "ETH"
-    decimals: Annotated[int, Field(ge=0, le=30)] = 18
-    quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
-    slip44: Count = 60
-
-
-class TokenSection(Section):
-    """An ERC-20."""
-
-    symbol: Symbol
-    address: Address
-    decimals: Annotated[int, Field(ge=0, le=30)]
-    quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
-    fee_on_transfer: bool = False
-
-
-class FeedSection(Section):
-    """A Chainlink feed, read through its proxy."""
-
-    pair: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}/[A-Z0-9]{2,12}$")]
-    address: Address
-    decimals: Annotated[int, Field(ge=0, le=18)] = 8
-    heartbeat_seconds: Positive
-    grace_seconds: Count | None = None
-    minimum: Amount
-    maximum: Amount
-    largest_jump_percent: Positive = 20
-    description: str | None = None
-
-
-class ConfirmationSection(Section):
-    """How deep a sum must lie; without `up_to` it holds for every sum."""
-
-    up_to: Amount | None = None
-    required: Annotated[int | str, AfterValidator(_depth)]
-
-
-class NetworkSection(Section):
-    """One chain. Times in seconds, amounts in major units of the house currency."""
-
-    name: str
-    rpc_urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://.+")]], Field(min_length=1)]
-    push_url: Annotated[str, Field(pattern=r"^(wss?://.+|/.+)")] | None = None
-    block_seconds: Count
-    poll_ms: Positive
-    traces: Literal["debug", "trace", "none"] = "debug"
-    factory: Address | None = None
-    multicall: Address = "0xcA11bde05977b3631167028862bE2a173976CA11"
-    sequencer_feed: Address | None = None
-    sequencer_grace_seconds: Count = 3600
-    second_endpoint_above: Amount | None = None
-    stalled_after_seconds: Positive = 120
-    native: NativeSection = NativeSection()
-    confirmations: list[ConfirmationSection] = []
-    tokens: list[TokenSection] = []
-    feeds: list[FeedSection] = []
-
-
-class LimitsSection(Section):
-    """Requests per second and burst."""
-
-    key_per_second: Positive = 100
-    key_burst: Positive = 200
-    public_per_second: Positive = 5
-    public_burst: Positive = 30
-
-
-class Configuration(Section):
-    """The whole file."""
-
-    house_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
-    sandbox: bool = False
-    monitoring_seconds: Positive = 86_400
-    limits: LimitsSection = LimitsSection()
-    networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
-
-    @property
-    def request_limits(self) -> Limits:
-        return Limits(**self.limits.model_dump())
+GWEI = Asset("gwei", 9, 9)
 
 
 def parse(document: Mapping[str, Any]) -> tuple[Configuration, Catalog]:
@@ -186,9 +91,26 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         factory=_lower(section.factory),
         deposit_init_code_hash=DEPOSIT_INIT_CODE_HASH,
         multicall=section.multicall.lower(),
+        router=_lower(section.router),
+        multisend=_lower(section.multisend),
+        sanctions_oracle=_lower(section.sanctions_oracle),
+        fees=_fees(f"{place}.fees", section.fees),
         tiers=_tiers(place, section.confirmations, house),
         second_endpoint_above=_units(f"{place}.second_endpoint_above", house, above),
         stalled_after_seconds=section.stalled_after_seconds,
+    )
+
+
+def _fees(place: str, section: FeesSection) -> FeePolicy:
+    max_fee = _units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0
+    tip = _units(f"{place}.max_priority_fee_gwei", GWEI, section.max_priority_fee_gwei) or 0
+    if not 0 < tip <= max_fee:
+        raise Misconfigured(
+            f"{place}.max_priority_fee_gwei is {section.max_priority_fee_gwei!r}: more than zero"
+            f" and at most max_fee_gwei ({section.max_fee_gwei}) is allowed"
+        )
+    return FeePolicy(
+        max_fee=max_fee, max_priority_fee=tip, stuck_after_seconds=section.stuck_after_seconds
     )
 
 

@@ -6,6 +6,7 @@ is allowed (a secret's value is never shown).
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import tomllib
@@ -13,18 +14,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bezant.configuration import Configuration, parse
+from bezant.configuration import parse
 from bezant.places import data_dir
+from bezant.sections import Configuration
 from core.errors import Misconfigured
 from core.networks import Catalog
 from core.secrets import SecretBox
 
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
+LONGEST_SOCKET = 100  # bytes; the kernel takes 107 of a Unix socket's path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`database_url` None: the embedded PostgreSQL under `data_dir`."""
+    """`database_url` None: the embedded PostgreSQL under `data_dir`. `signer_socket` None: nothing
+    is signed here, what is to leave waits. `service_key`: 32 bytes, the Ed25519 seed by which our
+    processes know each other."""
 
     file: Path
     configuration: Configuration
@@ -33,6 +38,14 @@ class Settings:
     data_dir: Path
     public_url: str
     secret_key: str | None = field(repr=False)
+    signer_socket: Path | None = None
+    service_key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def screening_lists(self) -> tuple[Path, ...]:
+        """Files of addresses; a relative one lies beside bezant.toml."""
+        lists = self.configuration.screening.lists
+        return tuple(self.file.absolute().parent / Path(name).expanduser() for name in lists)
 
     def secrets(self) -> SecretBox:
         """Raises Misconfigured when there is no key."""
@@ -42,6 +55,27 @@ class Settings:
                 " (openssl rand -base64 32), or BEZANT_SECRET_KEY_FILE with a file's name"
             )
         return SecretBox.of(self.secret_key)
+
+    def service(self) -> bytes:
+        """Raises Misconfigured when there is no key."""
+        if self.service_key is None:
+            raise Misconfigured(
+                "BEZANT_SERVICE_KEY is not set: 32 random bytes in base64 are allowed"
+                " (openssl rand -base64 32), or BEZANT_SERVICE_KEY_FILE with a file's name"
+            )
+        return self.service_key
+
+
+def keystore_password(environment: Mapping[str, str] = os.environ) -> str:
+    """Opens the keystore's files: read by the signer and `bezant wallet` only. Raises
+    Misconfigured."""
+    password = _secret(environment, "BEZANT_KEYSTORE_PASSWORD")
+    if password is None:
+        raise Misconfigured(
+            "BEZANT_KEYSTORE_PASSWORD is not set: the password of the keystore's files is allowed,"
+            " or BEZANT_KEYSTORE_PASSWORD_FILE with a file's name"
+        )
+    return password
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -59,6 +93,8 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
         data_dir=data_dir(environment),
         public_url=_public_url(environment),
         secret_key=secret_key,
+        signer_socket=_signer_socket(environment),
+        service_key=_service_key(environment),
     )
 
 
@@ -91,6 +127,32 @@ def _secret(environment: Mapping[str, str], name: str) -> str | None:
         raise Misconfigured(
             f"{name}_FILE is {file!r}, which cannot be read: a text file is allowed"
         ) from None
+
+
+def _signer_socket(environment: Mapping[str, str]) -> Path | None:
+    name = environment.get("BEZANT_SIGNER_SOCKET")
+    if not name:
+        return None
+    path = Path(name)
+    if not path.is_absolute() or len(os.fsencode(name)) > LONGEST_SOCKET:
+        raise Misconfigured(
+            f"BEZANT_SIGNER_SOCKET is {name!r}: an absolute path of at most {LONGEST_SOCKET} bytes"
+            " is allowed"
+        )
+    return path
+
+
+def _service_key(environment: Mapping[str, str]) -> bytes | None:
+    text = _secret(environment, "BEZANT_SERVICE_KEY")
+    if text is None:
+        return None
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise Misconfigured("BEZANT_SERVICE_KEY is not base64 of 32 bytes: that is allowed")
+    return key
 
 
 def _database_url(environment: Mapping[str, str]) -> str | None:

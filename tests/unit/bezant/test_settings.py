@@ -11,7 +11,7 @@ import pytest
 
 from bezant.configuration import parse
 from bezant.places import ROOT
-from bezant.settings import load
+from bezant.settings import keystore_password, load
 from core.errors import Misconfigured
 from core.networks import NATIVE
 
@@ -106,6 +106,26 @@ FILES = [
         "'ETHUSD'",
         "match pattern",
     ),
+    (document({"router": "0x12"}), "networks.eip155:5.router", "'0x12'", "match pattern"),
+    (
+        document({"fees": {"max_fee_gwei": "2", "max_priority_fee_gwei": "3"}}),
+        "networks.eip155:5.fees.max_priority_fee_gwei",
+        "'3'",
+        "at most max_fee_gwei (2)",
+    ),
+    (
+        document({"fees": {"max_fee_gwei": "0.0000000001"}}),
+        "networks.eip155:5.fees.max_fee_gwei",
+        "'0.0000000001'",
+        "9 decimals",
+    ),
+    (
+        document({"fees": {"stuck_after_seconds": 0}}),
+        "networks.eip155:5.fees.stuck_after_seconds",
+        "0",
+        "greater than or equal to 1",
+    ),
+    (document(screening={"lists": "ofac.txt"}), "screening.lists", "'ofac.txt'", "valid list"),
     (document(house_currency="XYZ"), "house_currency", "'XYZ'", "ISO 4217"),
     ({"networks": {"ethereum": NETWORK}}, "networks.ethereum", "'ethereum'", "eip155"),
     ({}, "networks", "missing", "must be given"),
@@ -146,6 +166,9 @@ ENVIRONMENTS = [
         "one of",
     ),
     ({"BEZANT_SECRET_KEY_FILE": "/does/not/exist"}, "/does/not/exist", "file"),
+    ({"BEZANT_SERVICE_KEY": "short"}, "BEZANT_SERVICE_KEY", "32 bytes"),
+    ({"BEZANT_SIGNER_SOCKET": "signer.sock"}, "'signer.sock'", "absolute path"),
+    ({"BEZANT_SIGNER_SOCKET": "/" + "x" * 100}, "BEZANT_SIGNER_SOCKET", "at most 100 bytes"),
 ]
 
 
@@ -166,6 +189,30 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
     assert settings.secret_key == KEY
     assert KEY not in repr(settings)
     assert settings.secrets().open(settings.secrets().seal(b"x", "a.b:1"), "a.b:1") == b"x"
+
+
+def test_who_signs_is_named_and_its_secrets_stay_unread(tmp_path: Path) -> None:
+    file = tmp_path / "bezant.toml"
+    file.write_text((ROOT / "bezant.example.toml").read_text().replace(
+        '# lists = ["sanctioned.txt"]', 'lists = ["sanctioned.txt", "/lists/own.txt"]'
+    ))  # fmt: skip
+    given = {
+        "BEZANT_SIGNER_SOCKET": "/run/bezant/signer.sock",
+        "BEZANT_SERVICE_KEY": KEY,
+        "BEZANT_KEYSTORE_PASSWORD": "canary-of-a-password",
+    }
+    settings = load(file, given)
+    assert settings.signer_socket == Path("/run/bezant/signer.sock")
+    assert settings.service() == bytes(32)
+    assert settings.screening_lists == (tmp_path / "sanctioned.txt", Path("/lists/own.txt"))
+    assert KEY not in repr(settings)
+    assert "canary" not in repr(settings)
+    assert keystore_password(given) == "canary-of-a-password"
+    nothing = load(file, {})
+    assert nothing.signer_socket is None
+    for ask, key in ((nothing.service, "SERVICE_KEY"), (lambda: keystore_password({}), "PASSWORD")):
+        with pytest.raises(Misconfigured, match=key):
+            ask()
 
 
 def test_the_environment_names_the_place(tmp_path: Path) -> None:

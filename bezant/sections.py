@@ -1,0 +1,131 @@
+"""The tables of bezant.toml (API 4), as they are written there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from core.context import Limits
+from core.money import AMOUNT_PATTERN
+
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
+Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def _depth(value: int | str) -> int | str:
+    if value in ("safe", "finalized") or (isinstance(value, int) and value >= 1):
+        return value
+    raise ValueError("be a number of blocks from 1, 'safe' or 'finalized'")
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused, so that a typing error never passes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NativeSection(Section):
+    """The network's own coin."""
+
+    symbol: Symbol = "ETH"
+    decimals: Annotated[int, Field(ge=0, le=30)] = 18
+    quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
+    slip44: Count = 60
+
+
+class TokenSection(Section):
+    """An ERC-20."""
+
+    symbol: Symbol
+    address: Address
+    decimals: Annotated[int, Field(ge=0, le=30)]
+    quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
+    fee_on_transfer: bool = False
+
+
+class FeedSection(Section):
+    """A Chainlink feed, read through its proxy."""
+
+    pair: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}/[A-Z0-9]{2,12}$")]
+    address: Address
+    decimals: Annotated[int, Field(ge=0, le=18)] = 8
+    heartbeat_seconds: Positive
+    grace_seconds: Count | None = None
+    minimum: Amount
+    maximum: Amount
+    largest_jump_percent: Positive = 20
+    description: str | None = None
+
+
+class ConfirmationSection(Section):
+    """How deep a sum must lie; without `up_to` it holds for every sum."""
+
+    up_to: Amount | None = None
+    required: Annotated[int | str, AfterValidator(_depth)]
+
+
+class FeesSection(Section):
+    """What a transaction of ours may offer, in gwei per gas, and when it is replaced."""
+
+    max_fee_gwei: Amount = "300"
+    max_priority_fee_gwei: Amount = "20"
+    stuck_after_seconds: Positive = 90
+
+
+class NetworkSection(Section):
+    """One chain. Times in seconds, amounts in major units of the house currency."""
+
+    name: str
+    rpc_urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://.+")]], Field(min_length=1)]
+    push_url: Annotated[str, Field(pattern=r"^(wss?://.+|/.+)")] | None = None
+    block_seconds: Count
+    poll_ms: Positive
+    traces: Literal["debug", "trace", "none"] = "debug"
+    factory: Address | None = None
+    router: Address | None = None
+    multisend: Address | None = None
+    sanctions_oracle: Address | None = None
+    multicall: Address = "0xcA11bde05977b3631167028862bE2a173976CA11"
+    sequencer_feed: Address | None = None
+    sequencer_grace_seconds: Count = 3600
+    second_endpoint_above: Amount | None = None
+    stalled_after_seconds: Positive = 120
+    native: NativeSection = NativeSection()
+    fees: FeesSection = FeesSection()
+    confirmations: list[ConfirmationSection] = []
+    tokens: list[TokenSection] = []
+    feeds: list[FeedSection] = []
+
+
+class LimitsSection(Section):
+    """Requests per second and burst."""
+
+    key_per_second: Positive = 100
+    key_burst: Positive = 200
+    public_per_second: Positive = 5
+    public_burst: Positive = 30
+
+
+class ScreeningSection(Section):
+    """Whose money is not taken and who is not paid. `lists`: files, relative to bezant.toml."""
+
+    lists: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class Configuration(Section):
+    """The whole file."""
+
+    house_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    sandbox: bool = False
+    monitoring_seconds: Positive = 86_400
+    limits: LimitsSection = LimitsSection()
+    screening: ScreeningSection = ScreeningSection()
+    networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
+
+    @property
+    def request_limits(self) -> Limits:
+        return Limits(**self.limits.model_dump())

@@ -21,6 +21,24 @@ class Limits:
     public_burst: int = 30
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskSettings:
+    """What is asked before money counts or leaves. Times in seconds.
+
+    `list_max_age`: a local list that was loaded longer ago (or never) holds everything; None: a
+    list is consulted where there is one, and none is demanded. `provider_url`: a commercial
+    provider, asked by the worker with `provider_key`.
+    """
+
+    cooling: int = 86_400  # before a new entry of an address book counts
+    list_max_age: int | None = None
+    verdict_lifetime: int = 86_400  # how long an answer from outside is believed
+    retry: int = 30  # a source that did not answer is asked again
+    provider_url: str | None = None
+    provider_key: str | None = field(default=None, repr=False)
+    provider_timeout: int = 10
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """Read-only after start. `public_url` has no slash at its end."""
@@ -34,3 +52,4 @@ class Context:
     sandbox: bool = False  # http://127.0.0.1 and http://localhost are fit for webhooks
     monitoring_seconds: int = 86_400
     limits: Limits = field(default_factory=Limits)
+    risk: RiskSettings = field(default_factory=RiskSettings)

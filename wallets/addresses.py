@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from uuid import UUID
 
 from eth_hash.auto import keccak
 
-
-@lru_cache(maxsize=65_536)
-def checksum(address: str) -> str:
-    """Lower-case 0x hex -> EIP-55."""
-    digest = keccak(address[2:].encode()).hex()
-    return "0x" + "".join(
-        character.upper() if nibble >= "8" else character
-        for character, nibble in zip(address[2:], digest, strict=False)
-    )
+from core.addresses import checksum as checksum
 
 
 def salt_of(address_id: UUID) -> bytes:

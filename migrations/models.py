@@ -3,6 +3,7 @@
 import core.tables
 import ledger.tables
 import merchants.tables
+import payments.payout_tables
 import payments.tables
 import prices.tables
 import wallets.tables
@@ -13,6 +14,7 @@ PACKAGES = (
     core.tables,
     ledger.tables,
     merchants.tables,
+    payments.payout_tables,
     payments.tables,
     prices.tables,
     wallets.tables,

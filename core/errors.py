@@ -20,6 +20,10 @@ BezantError
 |  |- RangeTooLarge       -32005, -32602: ask for less
 |  |- Inconsistent        answers that contradict each other or their own header
 |  `- ForkBelowFinalized  a finalized block changed: a person must decide
+|- SignerError            no signature, so nothing can have left (CHAIN 4)
+|  |- SignerRefused       against its policy; its code says which rule
+|  |- NeedsApproval       allowed once enough approvers have signed
+|  `- SignerAway          no answer in time: it may have signed, and asking again is safe
 `- LedgerError            a posting that must never happen (a bug, or tampering)
 """
 
@@ -180,6 +184,39 @@ class ForkBelowFinalized(ChainError):
         super().__init__(f"{network}: the chain changed below the finalized block {number}")
         self.network = network
         self.number = number
+
+
+class SignerError(BezantError):
+    """The signer gave no signature."""
+
+    code = "signer_error"
+
+
+class SignerRefused(SignerError):
+    """Against the signer's policy. `code` is stable and stands in its audit log as well."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"the signer refuses ({code}): {detail}")
+        self.code = code  # type: ignore[misc]
+        self.detail = detail
+
+
+class NeedsApproval(SignerError):
+    """Above the unattended limits: `given` of `needed` approvals are there."""
+
+    code = "approval_needed"
+
+    def __init__(self, needed: int, given: int) -> None:
+        super().__init__(f"{given} of {needed} approvals are given")
+        self.needed = needed
+        self.given = given
+
+
+class SignerAway(SignerError):
+    """The signer does not answer. Whether it signed is not known; the same order may be repeated,
+    at the same nonce, and counts once."""
+
+    code = "signer_away"
 
 
 class LedgerError(BezantError):

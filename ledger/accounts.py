@@ -38,6 +38,7 @@ class Role(StrEnum):
 EQUITY = "equity"
 SUSPENSE = "suspense"
 LOSSES = "expense:losses"
+FEES = "income:fees"
 
 
 def place(network: str, role: Role) -> str:

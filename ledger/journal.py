@@ -40,6 +40,14 @@ class Kind(StrEnum):
     """Money came to an address of the house without a known meaning."""
     UNKNOWN_INFLOW_REVERSED = "unknown_inflow_reversed"
     """The chain took such an inflow back."""
+    PAYOUT_RESERVED = "payout_reserved"
+    """A payout was asked for: its amount and fee are set aside."""
+    PAYOUT_RELEASED = "payout_released"
+    """It was rejected or failed: all of it is where it came from."""
+    PAYOUT_PAID = "payout_paid"
+    """A block carries it: hot wallet and debt are less by it, its fee is ours."""
+    PAYOUT_REVERSED = "payout_reversed"
+    """The chain took that block back: it is set aside again."""
 
 
 @dataclass(frozen=True, slots=True)

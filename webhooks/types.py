@@ -11,8 +11,14 @@ TYPES: Final[dict[str, frozenset[str] | None]] = {
         "paid_partial", "paid_over", "paid_late",
     )),
     "deposit": frozenset(("seen", "confirmed", "orphaned", "unmatched")),
-    "payout": None,
-    "refund": None,
+    "payout": frozenset((
+        "requested", "held", "approved", "sending", "paid", "failed", "rejected", "delayed",
+        "reversed",
+    )),
+    "refund": frozenset((
+        "requested", "held", "approved", "sending", "paid", "failed", "rejected", "delayed",
+        "reversed",
+    )),
     "conversion": None,
     "move": None,
     "sweep": None,

@@ -62,6 +62,12 @@ interface IDepositFactory {
     /// @notice A sweep is running, and what was called is not allowed inside it.
     error Reentered();
 
+    /// @notice This function is a part of `sweepKnown`; nobody else calls it.
+    error OnlyItself();
+
+    /// @notice Inside `sweepKnown` only: other than the named amounts arrived, so that part is undone.
+    error NotAsKnown();
+
     /// @notice Without an owner a lost treasury could never be replaced.
     error OwnerRequired();
 
@@ -73,6 +79,17 @@ interface IDepositFactory {
     /// hostile token can burn, and no fixed bound can lock a dear one in: it gets more by a higher value.
     /// 300,000 suits all usual tokens.
     function sweep(Batch[] calldata batches, uint256 callGas) external;
+
+    /// @notice Sends named amounts of one token from its addresses to the treasury in force, for less gas than
+    /// `sweep` (nobody is asked for balances). Anybody may call. If not exactly their sum arrives, that is undone
+    /// and the batch is done as `sweep` does it: all that each address holds, a failing one never blocks the others.
+    /// So amounts are a hint, as `fresh` is: wrong ones cost gas; what an address holds above its amount stays
+    /// for the next sweep. Events as in `sweep`.
+    /// @param token An ERC-20. For ETH an amount saves nothing, and this reports the zero address as failed.
+    /// @param fresh How many of the first addresses are believed not to be deployed, as in `Batch`.
+    /// @param known One word per address: amount in the upper 128 bits (not zero), salt in the lower 128 bits.
+    /// @param callGas As in `sweep`.
+    function sweepKnown(address token, uint256 fresh, bytes32[] calldata known, uint256 callGas) external;
 
     /// @notice Puts the code at the address of `salt`. A sweep does it where it is needed; alone it is of no use
     /// and no harm, so anybody may.

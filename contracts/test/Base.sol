@@ -20,7 +20,9 @@ interface Vm {
     function getRecordedLogs() external returns (Log[] memory);
     function prank(address sender) external;
     function recordLogs() external;
+    function revertToState(uint256 snapshot) external returns (bool);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotState() external returns (uint256 snapshot);
     function toString(uint256 value) external pure returns (string memory);
     function warp(uint256 timestamp) external;
 }

@@ -31,6 +31,14 @@ _ETH_BALANCE = keccak(b"getEthBalance(address)")[:4]
 _AGGREGATE3 = keccak(b"aggregate3((address,bool,bytes)[])")[:4]
 
 
+def measured(batch: Batch, watch: Watch) -> set[str]:
+    """Whose balance or reward would have to be asked for, if they were ours."""
+    miners = {block.miner for block in batch.blocks}
+    if not watch.fee_tokens:
+        return miners
+    return miners | {m.recipient for m in batch.movements if m.token in watch.fee_tokens}
+
+
 async def measure(batch: Batch, ours: Container[str], watch: Watch, reader: Reader) -> Batch:
     """The batch with fee-on-transfer amounts as they arrived, and rewards, for our addresses.
 

@@ -110,6 +110,10 @@ class Follower:
 
         return await self._from_any(read)
 
+    def measured(self, batch: Batch) -> set[str]:
+        """The addresses for which `measure` has something to ask, were they ours."""
+        return balances.measured(batch, self._watch)
+
     async def measure(self, batch: Batch, ours: Container[str]) -> Batch:
         """The batch with what only our own addresses are worth asking for (balances.measure)."""
 

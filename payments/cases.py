@@ -8,14 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from core.context import Context
+from core.db import Raw
 from core.ids import show
 from ledger.accounts import Debt
 from ledger.journal import Entry, Kind
-from payments import entries
+from payments import entries, rows
 from payments.assess import assess, value_of
 from payments.facts import (
     Assessment,
@@ -40,6 +38,15 @@ class Case:
 
     invoice: Invoice
     deposits: list[Deposit] = field(default_factory=list)
+    as_read: rows.AsRead = field(default_factory=dict)
+    _options: dict[tuple[str, str], OptionFact] | None = None
+
+    @property
+    def options(self) -> dict[tuple[str, str], OptionFact]:
+        """What was offered, as it was locked: nobody changes it."""
+        if self._options is None:
+            self._options = options_of(self.invoice)
+        return self._options
 
 
 @dataclass(slots=True)
@@ -54,7 +61,7 @@ class Outcome:
 
     def tell_deposit(self, what: str, case: Case, deposit: Deposit) -> None:
         """`deposit.<what>`; dust is recorded without a word (MONEY 2)."""
-        if is_dust(deposit, options_of(case.invoice)):
+        if is_dust(deposit, case.options):
             return
         data = deposit_json(deposit, currency_of(case.invoice), self.context.catalog, self.heights)
         self._tell(f"deposit.{what}", case, show("dep", deposit.id), data)
@@ -76,31 +83,23 @@ class Outcome:
         )
 
 
-async def lock(session: AsyncSession, invoice_ids: Collection[UUID]) -> dict[UUID, Case]:
+async def lock(connection: Raw, invoice_ids: Collection[UUID]) -> dict[UUID, Case]:
     """The invoices, locked in sorted order so that two networks never wait in a circle."""
     if not invoice_ids:
         return {}
-    wanted = sorted(invoice_ids)
-    # What the session read before the lock may be old by now.
-    fresh = {"populate_existing": True}
-    invoices = await session.scalars(
-        select(Invoice)
-        .where(Invoice.id.in_(wanted))
-        .order_by(Invoice.id)
-        .with_for_update()
-        .execution_options(**fresh)
-    )
-    cases = {invoice.id: Case(invoice) for invoice in invoices}
-    deposits = await session.scalars(
-        select(Deposit)
-        .where(Deposit.invoice_id.in_(wanted))
-        .order_by(Deposit.id)
-        .execution_options(**fresh)
-    )
+    invoices, deposits, as_read = await rows.lock(connection, sorted(invoice_ids))
+    cases = {invoice.id: Case(invoice, as_read=as_read) for invoice in invoices}
     for deposit in deposits:
         assert deposit.invoice_id is not None  # noqa: S101  (asked for by it)
         cases[deposit.invoice_id].deposits.append(deposit)
     return cases
+
+
+async def save(connection: Raw, cases: Collection[Case]) -> None:
+    """What became of them, in two statements at most."""
+    as_read = next((case.as_read for case in cases), {})
+    deposits = [deposit for case in cases for deposit in case.deposits]
+    await rows.save(connection, as_read, [case.invoice for case in cases], deposits)
 
 
 def options_of(invoice: Invoice) -> dict[tuple[str, str], OptionFact]:
@@ -126,8 +125,7 @@ def is_dust(deposit: Deposit, options: Mapping[tuple[str, str], OptionFact]) -> 
 
 def facts(case: Case, context: Context) -> InvoiceFact:
     """The rows as `assess` wants them."""
-    invoice = case.invoice
-    options = options_of(invoice)
+    invoice, options = case.invoice, case.options
     return InvoiceFact(
         amount=invoice.amount,
         currency_decimals=invoice.currency_decimals,
@@ -173,7 +171,7 @@ def judge(case: Case, followed_until: Mapping[str, datetime], outcome: Outcome) 
     """Assesses a case, writes the answer into its rows, and notes what follows from it."""
     known = {
         network: followed_until.get(network, outcome.now)
-        for network in {str(option["network"]) for option in case.invoice.options}
+        for network in {network for network, _ in case.options}
     }
     answer = assess(facts(case, outcome.context), known)
     unmatched = _judge_deposits(case, answer, outcome)

@@ -15,7 +15,7 @@ from ledger.accounts import Debt, merchant
 from ledger.journal import post
 from payments import heights as heights_of
 from payments import overdraft
-from payments.cases import Case, Outcome, judge, lock
+from payments.cases import Case, Outcome, judge, lock, save
 from payments.deposits import find as find_deposit
 from payments.invoices import find as find_invoice
 from payments.views import currency_of, deposit_json, invoice_json
@@ -76,7 +76,7 @@ async def resolve(
         raise Invalid.of("invoice", "this deposit was paid to the address of another invoice")
     if found.invoice_id is None:
         raise NotFound("no such deposit")
-    case = (await lock(session, [found.invoice_id]))[found.invoice_id]
+    case = (await lock(await raw(session), [found.invoice_id]))[found.invoice_id]
     deposit = next(d for d in case.deposits if d.id == found.id)
     if deposit.inbox_reason is None or deposit.status == "orphaned":
         raise Conflict("this deposit is not in the inbox", code="not_in_inbox")
@@ -98,23 +98,24 @@ async def _open(
     session: AsyncSession, context: Context, merchant_id: UUID | None, invoice_id: UUID | None
 ) -> tuple[Case, datetime]:
     row = await find_invoice(session, invoice_id, merchant_id)
-    case = (await lock(session, [row.id]))[row.id]
+    case = (await lock(await raw(session), [row.id]))[row.id]
     return case, context.clock.now()
 
 
 async def _rejudge(session: AsyncSession, context: Context, case: Case, now: datetime) -> None:
     """The same rule as ever, with the new fact; what the merchant has spent stays his to fill."""
-    outcome = Outcome(context, await heights_of.load(session), now)
-    judge(case, await heights_of.followed(session, context.catalog), outcome)
-    await session.flush()
+    connection = await raw(session)
+    heights, followed = await heights_of.load_all(connection, context.catalog)
+    outcome = Outcome(context, heights, now)
+    judge(case, followed, outcome)
+    await save(connection, [case])
     available = merchant(case.invoice.merchant_id, Debt.AVAILABLE)
     leaves = any(
         p.account == available and p.amount > 0 for e in outcome.entries for p in e.postings
     )
     posted = await post(session, outcome.entries, guarded=[available] if leaves else [])
-    await overdraft.review(session, context, posted.balances, outcome)
+    await overdraft.review(session, posted.balances, outcome)
     await emit(session, outcome.events, now)
-    connection = await raw(session)
     await connection.execute("select pg_notify('invoice', %s)", (case.invoice.id.hex,))
 
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, LiteralString, NamedTuple
 
+import psycopg
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.exc import DataError, IntegrityError
 
 from chain.blocks import Follower
 from chain.endpoints import Endpoints
 from chain.heads import heads
 from chain.origin import origin
-from chain.types import Batch, Block, Cursor
+from chain.types import Batch, Cursor
 from core import metrics
 from core.clock import wall
 from core.context import Context
@@ -30,18 +30,19 @@ from core.errors import ChainError, ForkBelowFinalized, LedgerError, Misconfigur
 from core.networks import Network, Traces
 from core.singleton import Held, Lost, hold
 from core.work import DATABASE_AWAY
-from payments import network_state
-from payments.batch import apply_batch
+from payments import expiry, network_state
+from payments.batch import Applied, apply_batch
 from payments.comparison import Rotation
-from payments.expiry import expire_due
-from payments.intake import deposit_owners, house_roles, parties
+from payments.intake import ours
 from payments.tables import Deposit, NetworkCursor
+from payments.witnesses import find_witnesses
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1
 DEPTH_SECONDS = 5
-WITNESSED_AT_ONCE = 50
+# Our own fault or a tampered row, by whichever way the statement went.
+REFUSED = (LedgerError, DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError)
 
 
 class _At(NamedTuple):
@@ -61,6 +62,7 @@ class Following:
         self._network = network
         self._endpoints = endpoints
         self._follower = Follower(network, endpoints)
+        self._at: _At | None = None  # the guard row as we left it; the row itself has the last word
         self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
         self._good_at = wall()
         self._depth_at = time.monotonic()
@@ -77,16 +79,25 @@ class Following:
 
     async def _wake(self, lock: Held) -> None:
         """One look at the chain. What fails moves no cursor, and is told when it lasts."""
+        # Beside the work: the lock only saves some, what protects is the guard row.
+        held = asyncio.ensure_future(lock.check())
         try:
-            await lock.check()
+            await self._look()
+        finally:
+            await held
+
+    async def _look(self) -> None:
+        try:
             await self.catch_up()
             self._good_at = wall()
         except ForkBelowFinalized as error:
             self._log.error("fork_below_finalized", number=error.number)
+            self._at = None
             async with self._context.database.begin() as session:
                 await network_state.halt(session, self._context, self._network, error)
-        except (LedgerError, DataError, IntegrityError) as error:
-            # Our own fault or a tampered row: it will be refused again, so a person must look.
+        except REFUSED as error:
+            # It will be refused again, so a person must look.
+            self._at = None
             metrics.CHAIN_FAILURES.labels(self._network.id, type(error).__name__).inc()
             self._log.exception("batch_refused")
             await self._judge_stall()
@@ -101,6 +112,7 @@ class Following:
         """Applies batches until nothing is new, reading the next while one is being applied."""
         at = await self._cursor()
         if at.halted is not None:
+            self._at = None  # until a person has accepted the fork
             return
         batch = await self._read(Cursor(at.number, at.hash), at.finalized)
         while batch is not None:
@@ -134,10 +146,11 @@ class Following:
         batch = await self._follower.next_batch(cursor, finalized=finalized, stored=self._stored)
         if batch is None:
             return None
-        async with self._context.database.statement() as connection:
-            ours = set(await deposit_owners(connection, parties(batch) | _miners(batch.blocks)))
-            ours |= set(await house_roles(connection, self._network.id))
-        batch = await self._follower.measure(batch, ours)
+        if asked := self._follower.measured(batch):
+            async with self._context.database.statement() as connection:
+                mine = await ours(connection, self._network.id, asked)
+            if mine:
+                batch = await self._follower.measure(batch, mine)
         if self._rotation is None:
             return batch
         async with self._context.database.statement() as connection:
@@ -152,11 +165,8 @@ class Following:
         started = time.perf_counter()
         async with self._context.database.begin() as session:
             applied = await apply_batch(session, self._context, self._network, batch)
-            if applied is not None:
-                await network_state.note_endpoints(
-                    session, self._network, self._endpoints.snapshot()
-                )
         metrics.BATCH_SECONDS.labels(self._network.id).observe(time.perf_counter() - started)
+        self._note(applied)
         if applied is None:
             self._log.info("batch_dropped", start=batch.start.number)
             return False
@@ -176,51 +186,33 @@ class Following:
             )
         return True
 
+    def _note(self, applied: Applied | None) -> None:
+        """Where we left the guard row. Whoever finds it elsewhere reads it again."""
+        self._at = None
+        if applied is not None:
+            self._at = _At(applied.number, applied.hash, applied.finalized, None)
+
     async def _idle(self) -> None:
         """The cursor is the head: time goes on for expiry even where no block comes."""
-        async with self._context.database.begin() as session:
-            await network_state.still_followed(session, self._context, self._network)
-        async with self._context.database.begin() as session:
-            await expire_due(session, self._context)
-        news = self._network.second_endpoint_above is not None and await self._witness()
+        at = await self._cursor()
+        async with self._context.database.statement() as connection:
+            known = await network_state.still_followed(
+                connection, self._context, self._network, at[:2], self._endpoints.snapshot()
+            )
+            due = await expiry.due(connection, self._context)
+        if not known:
+            self._at = None
+            async with self._context.database.begin() as session:
+                await network_state.doubt(session, self._context, self._network, at[:2])
+        if due:
+            async with self._context.database.begin() as session:
+                await expiry.expire(session, self._context, due)
+        news = self._network.second_endpoint_above is not None and await find_witnesses(
+            self._context, self._network, self._follower
+        )
         if news or time.monotonic() - self._depth_at > DEPTH_SECONDS:
             self._depth_at = time.monotonic()
             await self._judge_depth()
-
-    async def _witness(self) -> bool:
-        """Asks every endpoint for the blocks that brought money; whether a deposit won a second
-        witness. Off the way of the cursor: only a large deposit waits for this."""
-        waiting = (
-            select(Deposit)
-            .where(
-                Deposit.network == self._network.id,
-                Deposit.status == "pending",
-                Deposit.witnessed.is_(False),
-            )
-            .order_by(Deposit.block_number)
-            .limit(WITNESSED_AT_ONCE)
-        )
-        async with self._context.database.read() as session:
-            deposits = (await session.scalars(waiting)).all()
-        if not deposits:
-            return False
-        names = await self._follower.witnessed(
-            {Cursor(d.block_number, d.block_hash) for d in deposits}
-        )
-        found = [
-            d.id
-            for d in deposits
-            if (d.block_hash, d.tx_hash, d.position, d.address, d.token) in names
-        ]
-        if found:
-            async with self._context.database.begin() as session:
-                await session.execute(
-                    update(Deposit)
-                    .where(Deposit.id.in_(found), Deposit.status == "pending")
-                    .values(witnessed=True)
-                    .execution_options(synchronize_session=False)
-                )
-        return bool(found)
 
     async def _judge_depth(self) -> None:
         """Finality and a second endpoint's word come without a block of their own (MONEY 2)."""
@@ -258,12 +250,15 @@ class Following:
                 )
 
     async def _cursor(self) -> _At:
+        if self._at is not None:
+            return self._at
         row = await self._one(
             "select number, hash, finalized, halted from network_cursors where network = %s",
             self._network.id,
         )
         assert row is not None  # noqa: S101  (`start` made it)
-        return _At(*row)
+        self._at = _At(*row)
+        return self._at
 
     async def _stored(self, number: int) -> str | None:
         if number in self._ahead:
@@ -276,10 +271,6 @@ class Following:
         """A row in one round trip: these lie between a block and its webhook."""
         async with self._context.database.statement() as connection:
             return await (await connection.execute(query, values)).fetchone()
-
-
-def _miners(blocks: Iterable[Block]) -> set[str]:
-    return {block.miner for block in blocks}
 
 
 async def follow(context: Context, network: Network, endpoints: Endpoints) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db import Raw
 from core.networks import Catalog, Network
 from payments.tables import NetworkCursor
 from payments.tiers import Heights
 
+Followed = dict[str, datetime]
 NEVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-def of(cursor: NetworkCursor) -> Heights:
-    return Heights(cursor.number, cursor.safe, cursor.finalized)
+KNOWN = "select network, number, safe, finalized, followed_until from network_cursors"
 
 
 def known_until(network: Network, block_time: datetime, now: datetime) -> datetime:
@@ -29,15 +32,26 @@ def known_until(network: Network, block_time: datetime, now: datetime) -> dateti
 
 
 async def load(session: AsyncSession) -> dict[str, Heights]:
-    return {c.network: of(c) for c in await session.scalars(select(NetworkCursor))}
+    """How high every network is known."""
+    return {
+        c.network: Heights(c.number, c.safe, c.finalized)
+        for c in await session.scalars(select(NetworkCursor))
+    }
 
 
-async def followed(session: AsyncSession, catalog: Catalog) -> dict[str, datetime]:
-    """Until when each configured network is known; a network never followed is known to nothing.
+async def load_all(connection: Raw, catalog: Catalog) -> tuple[dict[str, Heights], Followed]:
+    """How high, and until when, every network is known: one statement."""
+    return known(await (await connection.execute(KNOWN)).fetchall(), catalog)
+
+
+def known(rows: Iterable[tuple[Any, ...]], catalog: Catalog) -> tuple[dict[str, Heights], Followed]:
+    """Of the rows of KNOWN. A network that was never followed is known to nothing.
 
     A network that an old invoice offers and that is no longer configured cannot hold its expiry
     up: nobody will ever follow it again.
     """
-    query = select(NetworkCursor.network, NetworkCursor.followed_until)
-    known = {row.network: row.followed_until for row in await session.execute(query)}
-    return {network: known.get(network, NEVER) for network in catalog.networks}
+    heights, until = {}, {}
+    for network, number, safe, finalized, followed_until in rows:
+        heights[network] = Heights(number, safe, finalized)
+        until[network] = followed_until
+    return heights, {network: until.get(network, NEVER) for network in catalog.networks}

@@ -13,6 +13,7 @@ from core import ids
 from core.db import Raw
 from core.errors import PriceUnavailable
 from core.networks import Catalog, Network, Token
+from payments import rows
 from payments.cases import Case
 from payments.tables import Deposit
 from payments.values import floor, worth
@@ -27,23 +28,34 @@ class Owner:
     invoice_id: UUID
 
 
-async def deposit_owners(connection: Raw, addresses: Iterable[str]) -> dict[str, Owner]:
-    """Which of these are deposit addresses of ours: a lookup, so a block costs the same at any
-    number of addresses (DESIGN 1, decision 9)."""
-    cursor = await connection.execute(
-        "select address, merchant_id, invoice_id from deposit_addresses"
-        " where address = any(%s) and invoice_id is not null",
-        (list(set(addresses)),),
-    )
-    return {row[0]: Owner(row[1], row[2]) for row in await cursor.fetchall()}
+# Addresses as one text: an array of thousands costs more to send than to look up.
+OWNERS = """
+select address, merchant_id, invoice_id from deposit_addresses
+where address = any(string_to_array(%s, ',')) and invoice_id is not null
+"""
+# Treasury and hot wallets of a network. They are few.
+ROLES = "select address, role from house_addresses where network = %s"
+_OURS = """
+select address from deposit_addresses
+where address = any(string_to_array(%(addresses)s, ',')) and invoice_id is not null
+union all
+select address from house_addresses
+where network = %(network)s and address = any(string_to_array(%(addresses)s, ','))
+"""
 
 
-async def house_roles(connection: Raw, network: str) -> dict[str, str]:
-    """Treasury and hot wallets of a network: address -> role. They are few."""
+def owners_of(rows: Iterable[tuple[str, UUID, UUID]]) -> dict[str, Owner]:
+    """Of the rows of OWNERS: a lookup, so a block costs the same at any number of addresses
+    (DESIGN 1, decision 9)."""
+    return {address: Owner(merchant_id, invoice_id) for address, merchant_id, invoice_id in rows}
+
+
+async def ours(connection: Raw, network: str, addresses: Iterable[str]) -> set[str]:
+    """Which of these are deposit addresses of ours, or the house's own on this network."""
     cursor = await connection.execute(
-        "select address, role from house_addresses where network = %s", (network,)
+        _OURS, {"addresses": ",".join(set(addresses)), "network": network}
     )
-    return dict(await cursor.fetchall())
+    return {row[0] for row in await cursor.fetchall()}
 
 
 def parties(batch: Batch) -> set[str]:
@@ -79,27 +91,21 @@ class Valuer:
             return self.book.last_known(token.asset.symbol, currency)
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """What a batch brought to deposit addresses: new or come back, in chain order."""
-
-    arrived: list[tuple[Case, Deposit]]
-
-
 def take_in(
     network: Network,
     batch: Batch,
     owners: Mapping[str, Owner],
     cases: Mapping[UUID, Case],
     valuer: Valuer,
-) -> Intake:
-    """Makes or revives one deposit per movement to an address of ours. At most one is live.
+) -> list[tuple[Case, Deposit]]:
+    """Makes or revives one deposit per movement to an address of ours, in chain order. At most one
+    is live.
 
     A row that the chain took back and gives again (A, B, A) is the same movement: it becomes
     pending again and its generation grows, so that its entries have keys of their own.
     """
     tokens = network.by_address()
-    times = {block.hash: datetime.fromtimestamp(block.timestamp, UTC) for block in batch.blocks}
+    times = {block.hash: block.timestamp for block in batch.blocks}
     known = {
         (d.block_hash, d.tx_hash, d.position, d.address): d
         for case in cases.values()
@@ -115,7 +121,8 @@ def take_in(
         name = (movement.block_hash, movement.tx_hash, movement.position, movement.recipient)
         deposit = known.get(name)
         if deposit is None:
-            deposit = _new_deposit(network, movement, owner, token, times[movement.block_hash])
+            block_time = datetime.fromtimestamp(times[movement.block_hash], UTC)
+            deposit = _new_deposit(network, movement, owner, token, block_time)
             case.deposits.append(deposit)
         elif deposit.status == "orphaned":
             deposit.generation += 1
@@ -126,13 +133,13 @@ def take_in(
         deposit.price_when_seen = valuer.when_seen(token, case.invoice.currency)
         deposit.seen_at = valuer.now
         arrived.append((case, deposit))
-    return Intake(arrived)
+    return arrived
 
 
 def _new_deposit(
     network: Network, movement: Movement, owner: Owner, token: Token, block_time: datetime
 ) -> Deposit:
-    return Deposit(
+    return rows.Deposit(
         id=ids.new(),
         merchant_id=owner.merchant_id,
         invoice_id=owner.invoice_id,

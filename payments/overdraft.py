@@ -6,29 +6,32 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.context import Context
+from core.db import raw
 from core.ids import show
 from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
 from ledger.tables import BreakRow
 from payments.cases import Outcome
 from webhooks.events import NewEvent
 
+_STANDING = "select key from breaks where key = any(%s) and status <> 'resolved'"
+
 
 async def review(
-    session: AsyncSession,
-    context: Context,
-    balances: Mapping[tuple[str, str], int],
-    outcome: Outcome,
+    session: AsyncSession, balances: Mapping[tuple[str, str], int], outcome: Outcome
 ) -> None:
     """A reversal may overdraw a merchant (MONEY 1): while it lasts a Break says so.
 
     `balances` are the touched accounts after posting, debit positive: an `available` above zero
     is money that the chain took back after it was ours to give.
     """
-    for (account, asset), balance in sorted(balances.items()):
-        if not account.endswith(":available"):
-            continue
-        key = f"overdrawn:{account}:{asset}"
+    touched = sorted(pair for pair in balances if pair[0].endswith(":available"))
+    if not touched:
+        return
+    connection = await raw(session)
+    cursor = await connection.execute(_STANDING, ([_key(*pair) for pair in touched],))
+    standing = {row[0] for row in await cursor.fetchall()}
+    for account, asset in touched:
+        key, balance = _key(account, asset), balances[account, asset]
         if balance > 0:
             difference = Difference(
                 key=key,
@@ -40,8 +43,12 @@ async def review(
                 facts={"merchant": account.split(":")[1], "reason": "chain reversal"},
             )
             await open_and_tell(session, difference, outcome)
-        else:
+        elif key in standing:
             await close_and_tell(session, key, "later deposits filled it", outcome)
+
+
+def _key(account: str, asset: str) -> str:
+    return f"overdrawn:{account}:{asset}"
 
 
 async def open_and_tell(session: AsyncSession, difference: Difference, outcome: Outcome) -> None:

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from chain.types import Batch
 from core.db import Raw
 from core.networks import Network
+from payments.ground import Guard
 from payments.tables import Deposit, HouseMovement
 
+_CURSOR = """
+update network_cursors set number = %(number)s, hash = %(hash)s, version = version + 1,
+    head = %(head)s, safe = %(safe)s, finalized = %(finalized)s,
+    followed_until = %(followed_until)s, updated_at = %(now)s
+where network = %(network)s
+"""
+
+# Hashes and times as one text each: an array of thousands costs more to send than to store.
 _BLOCKS = """
 with gone as (
     delete from blocks where network = %(network)s and number > %(fork)s::bigint
         and number > %(top)s::bigint
 )
 insert into blocks (network, number, hash, parent_hash, timestamp, traces)
-select %(network)s, * , %(traces)s from unnest(
-    %(number)s::bigint[], %(hash)s::text[], %(parent)s::text[], %(timestamp)s::timestamptz[]
-)
+select %(network)s, %(first)s::bigint + n - 1, hash, parent, to_timestamp(stamp::bigint), %(traces)s
+from unnest(
+    string_to_array(%(hash)s, ','), string_to_array(%(parent)s, ','),
+    string_to_array(%(timestamp)s, ',')
+) with ordinality as b (hash, parent, stamp, n)
 on conflict (network, number) do update
 set hash = excluded.hash, parent_hash = excluded.parent_hash, timestamp = excluded.timestamp,
     traces = excluded.traces
@@ -40,6 +51,25 @@ union all select pg_notify('invoice', i) from unnest(%(invoices)s::text[]) as i
 """
 
 
+async def move_cursor(
+    connection: Raw, network: Network, guard: Guard, batch: Batch, now: datetime
+) -> None:
+    """The guard row as it is from now on."""
+    await connection.execute(
+        _CURSOR,
+        {
+            "network": network.id,
+            "number": guard.number,
+            "hash": guard.hash,
+            "head": batch.head,
+            "safe": guard.safe,
+            "finalized": guard.finalized,
+            "followed_until": guard.followed_until,
+            "now": now,
+        },
+    )
+
+
 async def record_blocks(connection: Raw, network: Network, batch: Batch) -> None:
     """Every block read, and how ETH inside it was found; a fork's old blocks give way."""
     if not batch.blocks and batch.fork is None:
@@ -51,10 +81,10 @@ async def record_blocks(connection: Raw, network: Network, batch: Batch) -> None
             "network": network.id,
             "fork": batch.fork if batch.fork is not None else 2**62,
             "top": top,
-            "number": [b.number for b in batch.blocks],
-            "hash": [b.hash for b in batch.blocks],
-            "parent": [b.parent_hash for b in batch.blocks],
-            "timestamp": [datetime.fromtimestamp(b.timestamp, UTC) for b in batch.blocks],
+            "first": batch.blocks[0].number if batch.blocks else 0,
+            "hash": ",".join([b.hash for b in batch.blocks]),
+            "parent": ",".join([b.parent_hash for b in batch.blocks]),
+            "timestamp": ",".join([str(b.timestamp) for b in batch.blocks]),
             "traces": network.traces.value,
         },
     )

@@ -88,6 +88,8 @@ async def emit(session: AsyncSession, events: Sequence[NewEvent], now: datetime)
 
 async def emit_on(connection: Raw, events: Sequence[NewEvent], now: datetime) -> None:
     """`emit` on a psycopg connection, for statements sent in a pipeline."""
+    if not events:
+        return
     new = [ids.new() for _ in events]
     await connection.execute(
         _EMIT,

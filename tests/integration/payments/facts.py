@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from core import ids
+from core.db import raw
 from ledger.accounts import Debt, merchant
 from ledger.journal import Entry, Kind, post, transfer
 from payments import heights
@@ -103,7 +104,7 @@ async def assert_overdrafts_have_breaks(world: World) -> None:
 
 async def assert_invoices_are_what_the_facts_say(world: World) -> None:
     async with world.context.database.read() as session:
-        followed = await heights.followed(session, world.context.catalog)
+        _, followed = await heights.load_all(await raw(session), world.context.catalog)
         deposits = (await session.scalars(select(Deposit).order_by(Deposit.id))).all()
         for invoice in await session.scalars(select(Invoice)):
             case = Case(invoice, [d for d in deposits if d.invoice_id == invoice.id])

@@ -1,0 +1,140 @@
+"""What a batch stands on: the guard row, locked, and all that is known before it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from chain.types import Batch
+from core.db import Raw
+from core.networks import Catalog, Network
+from payments import heights as heights_of
+from payments.intake import OWNERS, ROLES, Owner, owners_of, parties
+from payments.tiers import Heights, waits_for
+from prices import book
+
+_GUARD = """
+select number, hash, safe, finalized, followed_until, stalled from network_cursors
+where network = %s and halted is null for update
+"""
+# The sums are those of each whole invoice: its deposits on other networks count as well.
+_PENDING = """
+select * from (
+    select network, invoice_id, required, block_number, waiting_for, witnessed,
+        sum(house_value) over (partition by invoice_id),
+        bool_or(house_value is null) over (partition by invoice_id)
+    from deposits where status = 'pending'
+) as pending where network = %s and invoice_id is not null
+"""
+_GONE = """
+select distinct invoice_id from deposits
+where network = %s and block_number > %s and status <> 'orphaned' and invoice_id is not null
+"""
+_ANCESTOR = "select hash from blocks where network = %s and number = %s"
+
+
+@dataclass(slots=True)
+class Guard:
+    """The network's cursor as it stands: stored, and after `advance` as it will be."""
+
+    number: int
+    hash: str
+    safe: int | None
+    finalized: int | None
+    followed_until: datetime
+    stalled: bool
+
+    @property
+    def heights(self) -> Heights:
+        return Heights(self.number, self.safe, self.finalized)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """`pending` are invoices whose pending deposits wait for something; see `ripe`."""
+
+    guard: Guard
+    owners: dict[str, Owner]
+    roles: dict[str, str]
+    heights: dict[str, Heights]
+    followed: dict[str, datetime]
+    prices: str | None
+    pending: Sequence[tuple[UUID, str, int, str | None, bool, int | None]]
+
+
+async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch) -> Ground | None:
+    """Locks the guard row and reads the rest behind it, in one round trip.
+
+    None when the batch does not begin exactly at the stored cursor, or the network is halted.
+    """
+    addresses = ",".join(parties(batch))
+    async with connection.pipeline():
+        guarding = await connection.execute(_GUARD, (network.id,))
+        owning = await connection.execute(OWNERS, (addresses,))
+        playing = await connection.execute(ROLES, (network.id,))
+        waiting = await connection.execute(_PENDING, (network.id,))
+        following = await connection.execute(heights_of.KNOWN)
+        pricing = await connection.execute(book.VERSION)
+    row, prices = await guarding.fetchone(), await pricing.fetchone()
+    if row is None or row[:2] != (batch.start.number, batch.start.hash):
+        return None
+    heights, followed = heights_of.known(await following.fetchall(), catalog)
+    return Ground(
+        guard=Guard(*row),
+        owners=owners_of(await owning.fetchall()),
+        roles=dict(await playing.fetchall()),
+        heights=heights,
+        followed=followed,
+        prices=prices and prices[0],
+        pending=[
+            (invoice_id, required, block_number, waiting_for, witnessed, None if unpriced else sum_)
+            for _, invoice_id, required, block_number, waiting_for, witnessed, sum_, unpriced
+            in await waiting.fetchall()
+        ],
+    )  # fmt: skip
+
+
+async def advance(
+    connection: Raw, network: Network, ground: Ground, batch: Batch, now: datetime
+) -> None:
+    """The guard moves before anything is judged: what follows reads the new height from it."""
+    guard = ground.guard
+    if batch.blocks:
+        guard.number, guard.hash = batch.blocks[-1].number, batch.blocks[-1].hash
+    elif batch.fork is not None:
+        row = await (await connection.execute(_ANCESTOR, (network.id, batch.fork))).fetchone()
+        assert row is not None  # noqa: S101  (the reader found it by what is stored)
+        guard.number, guard.hash = batch.fork, row[0]
+    # A safe or finalized number of a chain that is still ahead of us counts only as far as we are.
+    guard.safe = None if batch.safe is None else min(batch.safe, guard.number)
+    if batch.finalized is not None:
+        guard.finalized = max(guard.finalized or 0, min(batch.finalized, guard.number))
+    if batch.blocks and guard.number >= batch.head:
+        stamp = datetime.fromtimestamp(batch.blocks[-1].timestamp, UTC)
+        guard.followed_until = heights_of.known_until(network, stamp, now)
+    ground.heights[network.id] = guard.heights
+    if network.id in ground.followed:
+        ground.followed[network.id] = guard.followed_until
+
+
+def ripe(network: Network, ground: Ground) -> set[UUID]:
+    """Invoices with a pending deposit that waits for something else by now, or for nothing."""
+    return {
+        invoice_id
+        for invoice_id, required, block_number, waiting_for, witnessed, unconfirmed
+        in ground.pending
+        if waiting_for != waits_for(
+            network, required, unconfirmed, block_number, ground.guard.heights,
+            witnessed=witnessed,
+        )
+    }  # fmt: skip
+
+
+async def above(connection: Raw, network: Network, fork: int | None) -> set[UUID]:
+    """Invoices with deposits that a fork takes back."""
+    if fork is None:
+        return set()
+    cursor = await connection.execute(_GONE, (network.id, fork))
+    return {row[0] for row in await cursor.fetchall()}

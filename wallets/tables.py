@@ -1,14 +1,28 @@
-"""Whose an address is, and what stands on it."""
+"""Whose an address is, what stands on it, and what leaves from our own wallets."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
-from core.types import Moment, Str, Units
+from core.types import BaseUnits, Id, Json, Moment, Str, Units
 
 
 class DepositAddress(Base):
@@ -47,3 +61,95 @@ class AddressHolding(Base):
     address: Mapped[Str] = mapped_column(primary_key=True)
     asset: Mapped[Str] = mapped_column(primary_key=True)
     amount: Mapped[Units]
+
+
+class HotWallet(Base):
+    """A wallet the signer holds the key of, or one that is only watched. The same address on
+    every network; `house_addresses` says in which role it is ours there."""
+
+    __tablename__ = "hot_wallets"
+
+    id: Mapped[Id]
+    address: Mapped[Str] = mapped_column(unique=True)  # lower-case 0x hex
+    label: Mapped[Str]
+    kind: Mapped[Str]  # hot, relayer, treasury, watch
+    created_at: Mapped[Moment]
+    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Sender(Base):
+    """A wallet on a network. Its row's lock is the authority over the next nonce (CHAIN 3)."""
+
+    __tablename__ = "senders"
+
+    network: Mapped[Str] = mapped_column(primary_key=True)
+    address: Mapped[Str] = mapped_column(primary_key=True)
+    next_nonce: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[Moment]
+
+
+class Transaction(Base):
+    """An outgoing transaction (CHAIN 3). `prepared` has no nonce; what was mined stands in the
+    last columns until a fork takes it back."""
+
+    __tablename__ = "transactions"
+    __table_args__ = (
+        UniqueConstraint("network", "wallet", "nonce", name="transactions_nonce"),
+        Index("transactions_reference", "reference"),
+        Index(
+            "transactions_due",
+            "network",
+            "due_at",
+            postgresql_where=text("status in ('prepared','sent')"),
+        ),
+        Index("transactions_open", "network", postgresql_where=text("open")),
+    )
+
+    id: Mapped[Id]
+    network: Mapped[Str]
+    wallet: Mapped[Str]
+    purpose: Mapped[Str]
+    reference: Mapped[Str]  # the TypeID of what it serves
+    intent: Mapped[Json]
+    spends: Mapped[dict[str, str]] = mapped_column(JSONB)  # token -> base units that leave
+    urgency: Mapped[Str]
+    fee_cap: Mapped[int | None] = mapped_column(BaseUnits)  # wei for the whole transaction
+    least_gas: Mapped[int | None] = mapped_column(BigInteger)
+    status: Mapped[Str]  # prepared, sent, mined, confirmed, failed, cancelled
+    reason: Mapped[str | None] = mapped_column(Text)
+    nonce: Mapped[int | None] = mapped_column(BigInteger)
+    gas: Mapped[int | None] = mapped_column(BigInteger)
+    cancel_asked: Mapped[bool] = mapped_column(Boolean)
+    generation: Mapped[int] = mapped_column(Integer)  # how often it was mined
+    open: Mapped[bool] = mapped_column(Boolean)  # has a nonce, and no final block carries it
+    due_at: Mapped[Moment]
+    attempts: Mapped[int] = mapped_column(Integer)  # at what does not work now
+    created_at: Mapped[Moment]
+    sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    tx_hash: Mapped[str | None] = mapped_column(Text)  # of the variant that was mined
+    block_number: Mapped[int | None] = mapped_column(BigInteger)
+    block_hash: Mapped[str | None] = mapped_column(Text)
+    succeeded: Mapped[bool | None] = mapped_column(Boolean)
+    gas_paid: Mapped[int | None] = mapped_column(BaseUnits)  # wei, an L2's l1Fee included
+    outflows: Mapped[list[Any] | None] = mapped_column(JSONB)
+
+
+class TransactionVariant(Base):
+    """Signed bytes at a nonce. At most one variant of a nonce is ever mined."""
+
+    __tablename__ = "transaction_variants"
+    __table_args__ = (Index("transaction_variants_transaction", "transaction_id", "made_at"),)
+
+    tx_hash: Mapped[Str] = mapped_column(primary_key=True)
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"))
+    kind: Mapped[Str]  # intent, cancel
+    nonce: Mapped[int] = mapped_column(BigInteger)
+    gas: Mapped[int] = mapped_column(BigInteger)
+    max_fee: Mapped[Units]  # wei per gas
+    priority_fee: Mapped[Units]
+    raw: Mapped[Str]  # 0x hex
+    made_at: Mapped[Moment]
+    handed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # first time
+    outcome: Mapped[str | None] = mapped_column(Text)  # accepted, or what the refusal means
+    detail: Mapped[str | None] = mapped_column(Text)  # the node's own words

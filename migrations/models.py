@@ -6,6 +6,7 @@ import merchants.tables
 import payments.payout_tables
 import payments.tables
 import prices.tables
+import risk.tables
 import wallets.tables
 import webhooks.tables
 from core.db import Base
@@ -17,6 +18,7 @@ PACKAGES = (
     payments.payout_tables,
     payments.tables,
     prices.tables,
+    risk.tables,
     wallets.tables,
     webhooks.tables,
 )

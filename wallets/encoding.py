@@ -66,9 +66,9 @@ def _read(kind: Any, value: Any, at: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{at}: an object is allowed")
     if isinstance(kind, UnionType):
-        found = _KINDS.get(str(value.get("type")))
+        found = KINDS.get(str(value.get("type")))
         if found is None:
-            raise ValueError(f"{at}.type: one of {', '.join(_KINDS)} is allowed")
+            raise ValueError(f"{at}.type: one of {', '.join(KINDS)} is allowed")
         return _object(found, {k: v for k, v in value.items() if k != "type"}, at)
     return _object(kind, value, at)
 
@@ -86,8 +86,8 @@ def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-_KINDS: dict[str, Any] = {
+KINDS: dict[str, Any] = {
     "".join("_" + c.lower() if c.isupper() else c for c in kind.__name__).lstrip("_"): kind
     for kind in get_args(intents.Intent)
 }
-_KIND_OF = {kind: name for name, kind in _KINDS.items()}
+_KIND_OF = {kind: name for name, kind in KINDS.items()}

@@ -55,10 +55,14 @@ class Payout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayoutBatch:
-    """Many payments through our Multisend in one transaction: all of them happen, or none."""
+    """Many payments through our Multisend in one transaction; one that fails stops no other.
+
+    `call_gas`: the most gas for one payment (Multisend.sol).
+    """
 
     multisend: str
     payments: tuple[Payment, ...]
+    call_gas: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,10 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayWithAuthorization:
-    """A payer's EIP-3009 authorization for one router quote; hex fields are 0x, 32 bytes."""
+    """A payer's EIP-3009 authorization for one router quote (IPaymentRouter.sol).
+
+    `invoice` is 32 bytes, both signatures are 65 (r, s, v with 27 or 28), all as 0x hex.
+    """
 
     invoice: str
     asset: str
@@ -239,8 +246,8 @@ def transaction(order: Order) -> Unsigned:
             return _transfer(payment.token, payment.to, payment.amount)
         case Move(token=token, to=to, amount=amount):
             return _transfer(token, to, amount)
-        case PayoutBatch(multisend=multisend, payments=payments):
-            return _multisend(multisend, payments)
+        case PayoutBatch(multisend=multisend, payments=payments, call_gas=call_gas):
+            return _multisend(multisend, payments, call_gas)
         case Sweep(factory=factory, batches=batches, call_gas=call_gas):
             rows = [(_word(b.token), b.fresh, [_bytes(s) for s in b.salts]) for b in batches]
             data = _call("sweep((address,uint256,bytes32[])[],uint256)", rows, call_gas)
@@ -265,12 +272,12 @@ def _transfer(token: str, to: str, amount: int) -> Unsigned:
     return Unsigned(to=token, value=0, data=_call("transfer(address,uint256)", to, amount))
 
 
-def _multisend(multisend: str, payments: tuple[Payment, ...]) -> Unsigned:
+def _multisend(multisend: str, payments: tuple[Payment, ...], call_gas: int) -> Unsigned:
     rows = [(_word(p.token), p.to, p.amount) for p in payments]
     return Unsigned(
         to=multisend,
         value=sum(p.amount for p in payments if p.token == NATIVE),
-        data=_call("send((address,address,uint256)[])", rows),
+        data=_call("send((address,address,uint256)[],uint256)", rows, call_gas),
     )
 
 
@@ -293,17 +300,20 @@ def _sweep_known(sweep: SweepKnown) -> Unsigned:
 
 
 def _relay(router: str, call: PayWithAuthorization) -> Unsigned:
-    quote = (_bytes(call.invoice), call.asset, call.amount, call.deadline, call.nonce)
-    authorization = (call.payer, call.valid_after, call.valid_before, _bytes(call.authorization))
+    quote = (_bytes(call.invoice), _word(call.asset), call.amount, call.deadline, call.nonce)
+    proof = _bytes(call.authorization)
+    if len(proof) != 65:
+        raise ValueError("an authorization is 65 bytes")
+    window = (call.payer, call.valid_after, call.valid_before)
     return Unsigned(
         to=router,
         value=0,
         data=_call(
             "payWithAuthorization((bytes32,address,uint256,uint256,uint256),bytes,"
-            "(address,uint256,uint256,bytes))",
+            "(address,uint256,uint256,uint8,bytes32,bytes32))",
             quote,
             _bytes(call.quote_signature),
-            authorization,
+            (*window, proof[64], proof[:32], proof[32:64]),
         ),
     )
 

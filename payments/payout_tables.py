@@ -41,7 +41,13 @@ class Payout(Base):
             "transaction_id",
             postgresql_where=text("transaction_id is not null"),
         ),
-        Index("payouts_destination", "address", "id"),
+        Index(
+            "payouts_open",
+            "source",
+            "asset",
+            postgresql_where=text("status in ('requested','held','approved')"),
+        ),
+        Index("payouts_sending", "transaction_id", postgresql_where=text("status = 'sending'")),
     )
 
     id: Mapped[Id]

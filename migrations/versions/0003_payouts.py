@@ -117,7 +117,18 @@ def _payouts() -> None:
         _moment("leased_until", nullable=True),
     )
     op.create_index("payouts_merchant", "payouts", ["merchant_id", "id"])
-    op.create_index("payouts_destination", "payouts", ["address", "id"])
+    op.create_index(
+        "payouts_open",
+        "payouts",
+        ["source", "asset"],
+        postgresql_where=sa.text("status in ('requested','held','approved')"),
+    )
+    op.create_index(
+        "payouts_sending",
+        "payouts",
+        ["transaction_id"],
+        postgresql_where=sa.text("status = 'sending'"),
+    )
     for name, column in (
         ("payouts_batch", "batch_id"),
         ("payouts_due", "due_at"),

@@ -1,0 +1,148 @@
+"""What the policy was asked, kept: the sums of rolling windows, replays, recent destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.money import FIAT
+from risk.rules import Decision, Effect, Initiator, Per, Request, Sums, Window
+from risk.tables import PolicyRequest
+
+RECENT = timedelta(days=90)  # a history that people copy from
+MOST_RECENT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier request, and what became of it. `released`: it did not leave."""
+
+    request: Request
+    effect: Effect
+    rule: str | None
+    needed: int
+    released: bool
+
+
+async def record(session: AsyncSession, request: Request, decision: Decision) -> None:
+    """Remembers what was said of a request; judged again, the newest answer counts."""
+    row = {
+        "merchant_id": request.merchant_id,
+        "key_id": request.key_id,
+        "initiator": request.initiator.value,
+        "network": request.network,
+        "asset": request.asset,
+        "address": request.address,
+        "amount": request.amount,
+        "house_value": request.house_value,
+        "known": request.known,
+        "group": request.group,
+        "at": request.at,
+        "effect": decision.effect.value,
+        "needed": decision.needed,
+        "rule": decision.rule,
+        "version": decision.version,
+        "released": decision.effect == Effect.BLOCK,
+    }
+    statement = insert(PolicyRequest).values(reference=request.reference, **row)
+    await session.execute(statement.on_conflict_do_update(index_elements=["reference"], set_=row))
+
+
+async def release(session: AsyncSession, reference: str) -> None:
+    """It was rejected, or failed and the money is back: no window counts it any more."""
+    await session.execute(
+        update(PolicyRequest).where(PolicyRequest.reference == reference).values(released=True)
+    )
+
+
+async def sums(session: AsyncSession, windows: Sequence[Window], request: Request) -> Sums:
+    """What left in each window up to the request, without it."""
+    if not windows:
+        return {}
+    columns: list[ColumnElement[Any]] = []
+    for window in windows:
+        counted = _counted(window, request)
+        value = PolicyRequest.house_value if window.unit in FIAT else PolicyRequest.amount
+        columns.append(func.coalesce(func.sum(value).filter(counted), 0))
+        columns.append(func.count().filter(and_(counted, value.is_(None))))
+    longest = timedelta(seconds=max(window.seconds for window in windows))
+    query = select(*columns).where(
+        PolicyRequest.merchant_id == request.merchant_id,
+        PolicyRequest.at > request.at - longest,
+        PolicyRequest.reference != request.reference,
+        ~PolicyRequest.released,
+    )
+    row = (await session.execute(query)).one()
+    return {
+        window: int(row[2 * i]) if row[2 * i + 1] == 0 else None for i, window in enumerate(windows)
+    }
+
+
+def _counted(window: Window, request: Request) -> ColumnElement[bool]:
+    """`Request.counts_in` as SQL. A request of a moment later (another worker's) counts too."""
+    conditions = [PolicyRequest.at > request.at - timedelta(seconds=window.seconds)]
+    if window.assets is not None:
+        conditions.append(PolicyRequest.asset.in_(window.assets))
+    if window.networks is not None:
+        conditions.append(PolicyRequest.network.in_(window.networks))
+    if window.per == Per.DESTINATION:
+        conditions.append(PolicyRequest.address == request.address)
+    if window.per == Per.KEY:
+        conditions.append(PolicyRequest.key_id.is_not_distinct_from(request.key_id))
+    return and_(*conditions)
+
+
+async def recent(session: AsyncSession, merchant_id: UUID, now: datetime) -> list[str]:
+    """Addresses that the merchant paid lately, newest first: what a look-alike is held against."""
+    newest = func.max(PolicyRequest.at)
+    query = (
+        select(PolicyRequest.address)
+        .where(
+            PolicyRequest.merchant_id == merchant_id,
+            PolicyRequest.at > now - RECENT,
+            ~PolicyRequest.released,
+        )
+        .group_by(PolicyRequest.address)
+        .order_by(newest.desc())
+        .limit(MOST_RECENT)
+    )
+    return list(await session.scalars(query))
+
+
+async def past(
+    session: AsyncSession, since: datetime, until: datetime, *, limit: int
+) -> tuple[list[Past], bool]:
+    """Requests in [since, until) in the order they came, and whether there are more."""
+    query = (
+        select(PolicyRequest)
+        .where(PolicyRequest.at >= since, PolicyRequest.at < until)
+        .order_by(PolicyRequest.at, PolicyRequest.reference)
+        .limit(limit + 1)
+    )
+    rows = list(await session.scalars(query))
+    return [_past(row) for row in rows[:limit]], len(rows) > limit
+
+
+def _past(row: PolicyRequest) -> Past:
+    request = Request(
+        reference=row.reference,
+        merchant_id=row.merchant_id,
+        key_id=row.key_id,
+        initiator=Initiator(row.initiator),
+        network=row.network,
+        asset=row.asset,
+        address=row.address,
+        amount=row.amount,
+        house_value=row.house_value,
+        known=row.known,
+        group=row.group,
+        at=row.at,
+    )
+    return Past(request, Effect(row.effect), row.rule, row.needed, row.released)

@@ -6,14 +6,16 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 
 from bezant.bootstrap import build_api, database_url, open_context
 from bezant.settings import Settings
 from core import log as logs
+from core import memory
 from core.errors import Misconfigured
 
 log = structlog.get_logger()
@@ -56,9 +58,7 @@ def run_api(settings: Settings, host: str, port: int, fd: int | None) -> None:
             await Server(config).serve(sockets=[bound])
         log.info("api_stopped")
 
-    factory = uvicorn.Config("", log_config=None).get_loop_factory()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve())
+    _run(serve())
 
 
 def run_worker(settings: Settings, port: int, fd: int | None) -> None:
@@ -77,7 +77,8 @@ def run_worker(settings: Settings, port: int, fd: int | None) -> None:
         async with open_context(settings) as context:
             await worker.run(context, bound)
 
-    asyncio.run(work())
+    memory.tune()
+    _run(work())
 
 
 def migrate(settings: Settings) -> str:
@@ -105,6 +106,15 @@ def listening(host: str, port: int, fd: int | None = None) -> socket.socket:
             " a free port is allowed"
         ) from None
     return bound
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    """On uvloop where there is one."""
+    import uvicorn
+
+    factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
 
 
 def _address(bound: socket.socket) -> str:

@@ -18,7 +18,7 @@ from chain.decode import number
 from chain.endpoints import Endpoint, Endpoints
 from chain.reader import Reader
 from chain.run import Run, read_run
-from chain.types import Batch, Block, Cursor, Movement
+from chain.types import Batch, Block, Cursor, Movement, Pushed
 from chain.watch import Watch
 from chain.wire import Header
 from chain.witness import Name, witnessed
@@ -52,18 +52,24 @@ class Follower:
         self._surveyed_at = 0.0
 
     async def next_batch(
-        self, cursor: Cursor, *, finalized: int | None, stored: Stored
+        self,
+        cursor: Cursor,
+        *,
+        finalized: int | None,
+        stored: Stored,
+        pushed: Pushed | None = None,
     ) -> Batch | None:
         """What came after `cursor`, or None when nothing did.
 
         finalized: the highest finalized block stored earlier. stored(n): the stored hash of block
         n, None if it is older than what is kept (which must reach back to `finalized`, or 64
-        blocks). Raises ForkBelowFinalized; EndpointFailed, RangeTooLarge or Inconsistent when no
-        endpoint brought a usable answer: then nothing is known and the cursor stays.
+        blocks). pushed: the head that was announced, if one was. Raises ForkBelowFinalized;
+        EndpointFailed, RangeTooLarge or Inconsistent when no endpoint brought a usable answer:
+        then nothing is known and the cursor stays.
         """
 
         async def read(endpoint: Endpoint) -> Batch | None:
-            return await self._read(endpoint, cursor, finalized, stored)
+            return await self._read(endpoint, cursor, finalized, stored, pushed)
 
         try:
             batch = await self._from_any(read)
@@ -180,9 +186,16 @@ class Follower:
         return any(e.head is not None and e.head > cursor.number for e in others)
 
     async def _read(
-        self, endpoint: Endpoint, cursor: Cursor, finalized: int | None, stored: Stored
+        self,
+        endpoint: Endpoint,
+        cursor: Cursor,
+        finalized: int | None,
+        stored: Stored,
+        pushed: Pushed | None,
     ) -> Batch | None:
         reader = self._reader(endpoint)
+        if pushed is not None:
+            await reader.glance(pushed)
         head = await reader.head()
         top = number(head.number)
         if top == cursor.number and head.hash == cursor.hash:

@@ -34,9 +34,9 @@ class Endpoint:
 
     def __init__(self, rpc: Rpc, clock: Callable[[], float]) -> None:
         self.rpc = rpc
-        self.headers = Range(50, largest=50)
-        self.traces = Range(10, largest=50)
-        self.logs = Range(50, largest=50)  # blocks; a span (run.py) is no longer
+        self.headers = Range(50, largest=200)
+        self.traces = Range(10, largest=100)
+        self.logs = Range(50, largest=200)  # blocks; a span (run.py) is no longer
         self.head: int | None = None
         self.lag = 0  # blocks behind the furthest endpoint
         self.errors = 0  # since the start

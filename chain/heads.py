@@ -17,6 +17,7 @@ from websockets.exceptions import WebSocketException
 
 from chain.endpoints import Endpoints
 from chain.rpc import host_of
+from chain.types import Pushed
 from core.networks import Network
 
 log = structlog.get_logger(__name__)
@@ -30,22 +31,40 @@ BACKOFF_LONGEST_SECONDS = 30
 MESSAGE_MAX_BYTES = 1 << 20
 
 
-async def heads(network: Network, endpoints: Endpoints) -> AsyncGenerator[None, None]:
+class _News:
+    """The newest announcement that nobody has taken yet."""
+
+    def __init__(self) -> None:
+        self._some = asyncio.Event()
+        self._head: Pushed | None = None
+
+    def tell(self, head: Pushed | None) -> None:
+        self._head = head
+        self._some.set()
+
+    async def take(self, seconds: float) -> Pushed | None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._some.wait(), seconds)
+        self._some.clear()
+        head, self._head = self._head, None
+        return head
+
+
+async def heads(network: Network, endpoints: Endpoints) -> AsyncGenerator[Pushed | None, None]:
     """Yields at once, then for every new head, at the latest every `poll_ms`. Never ends.
 
-    Heads that come while the caller is at work are one wake. Close the iterator (aclosing) to end
-    the subscription. `endpoints.push_connected` says whether it stands.
+    Heads that come while the caller is at work are one wake, with the newest of them; None where
+    the clock woke. Close the iterator (aclosing) to end the subscription.
+    `endpoints.push_connected` says whether it stands.
     """
-    news = asyncio.Event()
+    news = _News()
     listener = None
     if network.push_url is not None:
         listener = asyncio.create_task(_listen(network, network.push_url, endpoints, news))
     try:
+        yield None
         while True:
-            yield
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(news.wait(), network.poll_ms / 1000)
-            news.clear()
+            yield await news.take(network.poll_ms / 1000)
     finally:
         if listener is not None:
             listener.cancel()
@@ -54,8 +73,8 @@ async def heads(network: Network, endpoints: Endpoints) -> AsyncGenerator[None, 
         endpoints.push_connected = False
 
 
-async def _listen(network: Network, url: str, endpoints: Endpoints, news: asyncio.Event) -> None:
-    """Keeps one subscription up; sets `news` for every head. Reconnects with growing waits."""
+async def _listen(network: Network, url: str, endpoints: Endpoints, news: _News) -> None:
+    """Keeps one subscription up; tells `news` every head. Reconnects with growing waits."""
     where = host_of(url) if url.startswith(("ws://", "wss://")) else "ipc"
     wait = BACKOFF_SECONDS
     while True:
@@ -65,7 +84,7 @@ async def _listen(network: Network, url: str, endpoints: Endpoints, news: asynci
                     if _subscribed(message):
                         endpoints.push_connected = True
                         wait = BACKOFF_SECONDS
-                    news.set()
+                    news.tell(_pushed(message))
         except (OSError, EOFError, TimeoutError, ValueError, WebSocketException) as error:
             # the class only: the text may hold the URL
             log.warning("push_lost", network=network.id, endpoint=where, error=type(error).__name__)
@@ -81,6 +100,16 @@ def _subscribed(message: object) -> bool:
     if "result" not in message:
         raise ValueError("eth_subscribe refused")
     return True
+
+
+def _pushed(message: object) -> Pushed | None:
+    """The head that a message announces; None where it is not as we know it: only a hint."""
+    try:
+        head = message["params"]["result"]  # type: ignore[index]
+        number, block_hash = str(head["number"]), str(head["hash"])
+    except (KeyError, TypeError):
+        return None
+    return Pushed(number, block_hash, empty=head.get("gasUsed") == "0x0")
 
 
 async def _messages(url: str) -> AsyncGenerator[object, None]:

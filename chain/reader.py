@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from chain import decode
@@ -19,12 +20,13 @@ from chain.logs import by_block, by_range
 from chain.ranges import Range, spread, together
 from chain.rpc import Rpc
 from chain.sweeps import sweeps_of
-from chain.types import Movement, Swept
+from chain.types import Movement, Pushed, Swept
 from chain.watch import Watch
 from chain.wire import (
     BLOCK_BY_NUMBER,
     BLOCK_RECEIPTS,
     FULL_BLOCK,
+    LOGS,
     RECEIPT,
     TRACE_BLOCK,
     TRACE_BY_HASH,
@@ -32,6 +34,7 @@ from chain.wire import (
     Log,
     Method,
     Receipt,
+    Reply,
 )
 from core.errors import (
     BlockUnknown,
@@ -52,6 +55,13 @@ NO_TRANSACTIONS = (
     "0x" + "00" * 32,
     None,
 )
+
+
+CALL_TRACER = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": False}}
+
+
+def _name(method: Method[Any], params: Sequence[Any]) -> bytes:
+    return msgspec.json.encode((method.name, params))
 
 
 def linked(headers: Sequence[Header], parent_hash: str | None = None) -> None:
@@ -77,6 +87,7 @@ class Reader:
         self.watch = watch
         self.endpoint = endpoint
         self.endpoints = endpoints
+        self._held: dict[bytes, Reply[Any]] = {}  # answers that were asked for together
 
     @property
     def rpc(self) -> Rpc:
@@ -90,8 +101,34 @@ class Reader:
         """The same, asking another endpoint."""
         return Reader(self.watch, endpoint, self.endpoints)
 
+    async def glance(self, pushed: Pushed) -> None:
+        """Asks in one request for all that a new head needs, as far as it can be told from its
+        announcement. Whatever is not answered, or is of another block, is asked for as ever."""
+        asked: list[tuple[Method[Any], Sequence[Any]]] = [
+            (BLOCK_BY_NUMBER, (tag, False)) for tag in ("latest", "safe", "finalized")
+        ]
+        if not pushed.empty:
+            asked.append(self._native_call(pushed.number, pushed.hash))
+            if self.watch.masks:
+                asked.append((LOGS, ({**self.watch.log_filter(), "blockHash": pushed.hash},)))
+        replies = await self.endpoint.rpc.mixed(asked)
+        for (method, params), reply in zip(asked, replies, strict=False):
+            if reply.error is None and reply.result not in (None, msgspec.UNSET):
+                self._held[_name(method, params)] = reply
+
+    async def _replies(
+        self, method: Method[T], calls: Sequence[Sequence[Any]]
+    ) -> Sequence[Reply[T]]:
+        if self._held:
+            held = [self._held.pop(_name(method, params), None) for params in calls]
+            known = [reply for reply in held if reply is not None]
+            if len(known) == len(calls):
+                return known
+        return await self.endpoint.rpc.replies(method, calls)
+
     async def head(self) -> Header:
-        header = await self.endpoint.rpc.call(BLOCK_BY_NUMBER, "latest", False)
+        [reply] = await self._replies(BLOCK_BY_NUMBER, [("latest", False)])
+        header = self.endpoint.rpc.unwrap(BLOCK_BY_NUMBER, reply)
         if header is None:
             raise EndpointFailed(f"{self.name}: no head")
         self.endpoints.saw_head(self.endpoint, number(header.number))
@@ -101,7 +138,7 @@ class Reader:
     async def tags(self) -> tuple[Header | None, Header | None]:
         """The `safe` and `finalized` blocks; None where the node has no such thing."""
         rpc = self.endpoint.rpc
-        replies = await rpc.replies(BLOCK_BY_NUMBER, [("safe", False), ("finalized", False)])
+        replies = await self._replies(BLOCK_BY_NUMBER, [("safe", False), ("finalized", False)])
         safe, finalized = (
             None if reply.error is not None else rpc.unwrap(BLOCK_BY_NUMBER, reply)
             for reply in replies
@@ -181,25 +218,26 @@ class Reader:
         return answer
 
     async def _natives(self, busy: Sequence[Header]) -> list[list[Movement]]:
+        method = self._native_call("", "")[0]
+        calls = [self._native_call(h.number, h.hash)[1] for h in busy]
         if self.watch.traces is Traces.DEBUG:
-            options = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": False}}
             return await self.each(
-                TRACE_BY_HASH,
-                [(h.hash, options) for h in busy],
+                method,
+                calls,
                 self.endpoint.traces,
                 lambda i, answer: decode.traces(busy[i], self._known(busy[i], answer)),
             )
         if self.watch.traces is Traces.TRACE:
             return await self.each(
-                TRACE_BLOCK,
-                [(h.number,) for h in busy],
+                method,
+                calls,
                 self.endpoint.traces,
                 lambda i, answer: decode.trace_items(busy[i], self._known(busy[i], answer)),
             )
         found = []
         blocks = await self.each(
-            FULL_BLOCK,
-            [(h.hash, True) for h in busy],
+            method,
+            calls,
             self.endpoint.traces,
             lambda i, answer: self._known(busy[i], answer),
         )
@@ -208,6 +246,14 @@ class Reader:
             receipts = await self.receipts(header) if pays else []
             found.append(decode.transactions(header, full, receipts) if pays else [])
         return found
+
+    def _native_call(self, number: str, block_hash: str) -> tuple[Method[Any], Sequence[Any]]:
+        """How this network's ETH inside a block is asked for."""
+        if self.watch.traces is Traces.DEBUG:
+            return TRACE_BY_HASH, (block_hash, CALL_TRACER)
+        if self.watch.traces is Traces.TRACE:
+            return TRACE_BLOCK, (number,)
+        return FULL_BLOCK, (block_hash, True)
 
     def _known(self, header: Header, answer: T | None) -> T:
         if answer is None:
@@ -226,9 +272,9 @@ class Reader:
         results: dict[int, R] = {}
 
         async def fetch(a: int, b: int) -> None:
-            answers = await self.endpoint.rpc.many(method, calls[a : b + 1])
-            for i, answer in enumerate(answers, start=a):
-                results[i] = use(i, answer)
+            replies = await self._replies(method, calls[a : b + 1])
+            for i, reply in enumerate(replies, start=a):
+                results[i] = use(i, self.endpoint.rpc.unwrap(method, reply))
 
         await spread(0, len(calls) - 1, sizing, fetch)
         return [results[i] for i in range(len(calls))]

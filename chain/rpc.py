@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from chain.wire import Fault, Method, Reply
+from chain.wire import ANSWERED, TEXTS, Fault, Method, Reply
 from core.errors import BlockUnknown, ChainError, EndpointFailed, RangeTooLarge, TimedOut
 from core.metrics import RPC_ERRORS, RPC_SECONDS
 
@@ -142,6 +142,30 @@ class Rpc:
                 EndpointFailed, "malformed", f"{method.name}: {len(replies)} of {len(calls)}"
             ) from None
 
+    async def mixed(self, calls: Sequence[tuple[Method[Any], Sequence[Any]]]) -> list[Reply[Any]]:
+        """One request for calls of several methods, in their order, refusals inside the replies.
+
+        Empty where the endpoint does not answer one by one: some know no batches.
+        """
+        first = self._next_id
+        self._next_id += len(calls)
+        bodies = [
+            {"jsonrpc": "2.0", "id": first + i, "method": method.name, "params": params}
+            for i, (method, params) in enumerate(calls)
+        ]
+        status, answer = await self._post(msgspec.json.encode(bodies), self.timeout)
+        if answer[:64].lstrip()[:1] != b"[":
+            return []
+        try:
+            names, texts = ANSWERED.decode(answer), TEXTS.decode(answer)
+            at = {name.id: text for name, text in zip(names, texts, strict=True)}
+            return [decode_deep(m.one, at[first + i]) for i, (m, _) in enumerate(calls)]
+        except KeyError:
+            return []
+        except msgspec.DecodeError as error:
+            kind = "malformed" if status < 400 else "http"
+            raise self._failed(EndpointFailed, kind, f"mixed calls: HTTP {status}") from error
+
     async def _post(self, body: bytes, timeout: float) -> tuple[int, bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -173,7 +197,7 @@ class Rpc:
         return error(f"{self.network} {self.name}: {text}")
 
 
-def decode_deep(decoder: msgspec.json.Decoder[T], answer: bytes) -> T:
+def decode_deep(decoder: msgspec.json.Decoder[T], answer: bytes | msgspec.Raw) -> T:
     """Decodes, also a trace nested as deep as the EVM allows (1,024 calls).
 
     CPython counts two levels of recursion for each nested call, so a payer could otherwise stop

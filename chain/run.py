@@ -13,8 +13,8 @@ from chain.types import Cursor, Movement, Swept
 from chain.wire import Header
 from core.errors import ChainError
 
-SPAN_BLOCKS = 50  # read together: one JSON batch of headers
-SPANS_AT_ONCE = 8
+SPAN_BLOCKS = 200  # read together: one JSON batch of headers, where the endpoint lets us
+SPANS_AT_ONCE = 4
 TAIL_BLOCKS = 64  # below the head: read by block hash
 MOVEMENTS_MAX = 50_000  # a run ends early rather than fill the memory
 

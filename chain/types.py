@@ -69,6 +69,15 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushed:
+    """A new head as a node announced it: a hint what to ask for, in the node's own hex."""
+
+    number: str
+    hash: str
+    empty: bool  # no transaction used gas in it
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A run of canonical blocks after `start`, and all that moved in them.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder
 
 T = TypeVar("T")
@@ -28,6 +28,12 @@ class Reply(Struct, Generic[T], gc=False):
     id: int | str | None = None
     result: T | UnsetType = UNSET
     error: Fault | None = None
+
+
+class Answered(Struct, gc=False):
+    """Which call an answer belongs to."""
+
+    id: int | str | None = None
 
 
 class Withdrawal(Struct, gc=False):
@@ -150,6 +156,11 @@ class Method(Generic[T]):
     name: str
     one: Decoder[Reply[T]]
     batch: Decoder[list[Reply[T]]]
+
+
+# A batch of calls to several methods: the answers' ids, and each answer's own text.
+ANSWERED = Decoder(list[Answered])
+TEXTS = Decoder(list[Raw])
 
 
 def _method(name: str, reply: Any) -> Method[Any]:

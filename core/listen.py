@@ -77,11 +77,12 @@ class Listener:
             for channel in channels:
                 await connection.execute(f'listen "{channel}"')
             for channel in channels:
-                self._wake(channel, "")
+                self.wake(channel)
             self.ready.set()
             async for notification in connection.notifies():
-                self._wake(notification.channel, notification.payload)
+                self.wake(notification.channel, notification.payload)
 
-    def _wake(self, channel: str, payload: str) -> None:
+    def wake(self, channel: str, payload: str = "") -> None:
+        """As a notification would: for who committed work that this very process waits for."""
         for subscription in self._subscriptions[channel]:
             subscription.put(payload)

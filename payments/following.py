@@ -22,7 +22,7 @@ from chain.blocks import Follower
 from chain.endpoints import Endpoints
 from chain.heads import heads
 from chain.origin import origin
-from chain.types import Batch, Cursor
+from chain.types import Batch, Cursor, Pushed
 from core import metrics
 from core.clock import wall
 from core.context import Context
@@ -74,21 +74,21 @@ class Following:
             self._log.info("following")
             await self.start()
             async with aclosing(heads(self._network, self._endpoints)) as wakes:
-                async for _ in wakes:
-                    await self._wake(lock)
+                async for pushed in wakes:
+                    await self._wake(lock, pushed)
 
-    async def _wake(self, lock: Held) -> None:
+    async def _wake(self, lock: Held, pushed: Pushed | None) -> None:
         """One look at the chain. What fails moves no cursor, and is told when it lasts."""
         # Beside the work: the lock only saves some, what protects is the guard row.
         held = asyncio.ensure_future(lock.check())
         try:
-            await self._look()
+            await self._look(pushed)
         finally:
             await held
 
-    async def _look(self) -> None:
+    async def _look(self, pushed: Pushed | None) -> None:
         try:
-            await self.catch_up()
+            await self.catch_up(pushed)
             self._good_at = wall()
         except ForkBelowFinalized as error:
             self._log.error("fork_below_finalized", number=error.number)
@@ -108,13 +108,13 @@ class Following:
             await self._judge_stall()
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def catch_up(self) -> None:
+    async def catch_up(self, pushed: Pushed | None = None) -> None:
         """Applies batches until nothing is new, reading the next while one is being applied."""
         at = await self._cursor()
         if at.halted is not None:
             self._at = None  # until a person has accepted the fork
             return
-        batch = await self._read(Cursor(at.number, at.hash), at.finalized)
+        batch = await self._read(Cursor(at.number, at.hash), at.finalized, pushed)
         while batch is not None:
             behind = bool(batch.blocks) and batch.blocks[-1].number < batch.head
             ahead: asyncio.Task[Batch | None] | None = None
@@ -142,8 +142,12 @@ class Following:
         last = batch.blocks[-1]
         return await self._read(Cursor(last.number, last.hash), finalized)
 
-    async def _read(self, cursor: Cursor, finalized: int | None) -> Batch | None:
-        batch = await self._follower.next_batch(cursor, finalized=finalized, stored=self._stored)
+    async def _read(
+        self, cursor: Cursor, finalized: int | None, pushed: Pushed | None = None
+    ) -> Batch | None:
+        batch = await self._follower.next_batch(
+            cursor, finalized=finalized, stored=self._stored, pushed=pushed
+        )
         if batch is None:
             return None
         if asked := self._follower.measured(batch):
@@ -166,6 +170,7 @@ class Following:
         async with self._context.database.begin() as session:
             applied = await apply_batch(session, self._context, self._network, batch)
         metrics.BATCH_SECONDS.labels(self._network.id).observe(time.perf_counter() - started)
+        self._context.listener.wake("deliveries")  # NOTIFY takes a while longer
         self._note(applied)
         if applied is None:
             self._log.info("batch_dropped", start=batch.start.number)

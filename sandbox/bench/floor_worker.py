@@ -14,6 +14,8 @@ import sys
 import aiohttp
 import psycopg
 
+from sandbox.bench import loops
+
 SUBSCRIBE = {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
 
 
@@ -47,4 +49,4 @@ async def _answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 
 
 if __name__ == "__main__":
-    asyncio.run(work(int(sys.argv[1]), *sys.argv[2:6]))
+    loops.run(work(int(sys.argv[1]), *sys.argv[2:6]))

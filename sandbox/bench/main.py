@@ -18,6 +18,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
+from core import memory
 from core.clock import show, wall
 from core.db import plain_url
 from core.errors import BezantError, Misconfigured
@@ -57,6 +58,7 @@ def run(names: Sequence[str], *, quick: bool, output: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="bezant-bench-", ignore_cleanup_errors=True) as place:
         directory = Path(place)
         directory.chmod(0o755)  # PostgreSQL runs as a user of its own when we are root
+        memory.tune()  # as the worker does
         report = asyncio.run(_measure(chosen, quick, directory, console))
     output.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"[dim]{output}")

@@ -66,6 +66,35 @@ class Settings:
         return self.service_key
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerSettings:
+    """All that `bezant signer` is told; it reads no bezant.toml and no database."""
+
+    directory: Path
+    socket: Path
+    service_key: bytes = field(repr=False)
+
+
+def load_signer(
+    directory: Path | None, socket: Path | None, environment: Mapping[str, str] = os.environ
+) -> SignerSettings:
+    """`directory` else `signer` in the data directory; `socket` else BEZANT_SIGNER_SOCKET, else
+    in that directory. Raises Misconfigured."""
+    directory = directory or data_dir(environment) / "signer"
+    named = {"BEZANT_SIGNER_SOCKET": str(socket.absolute())} if socket else environment
+    key = _service_key(environment)
+    if key is None:
+        raise Misconfigured(
+            "BEZANT_SERVICE_KEY is not set: the same 32 bytes in base64 as API and worker have"
+            " are allowed, or BEZANT_SERVICE_KEY_FILE with a file's name"
+        )
+    return SignerSettings(
+        directory=directory,
+        socket=_signer_socket(named) or directory / "run" / "signer.sock",
+        service_key=key,
+    )
+
+
 def keystore_password(environment: Mapping[str, str] = os.environ) -> str:
     """Opens the keystore's files: read by the signer and `bezant wallet` only. Raises
     Misconfigured."""

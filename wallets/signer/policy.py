@@ -134,7 +134,7 @@ def _network(table: _Table) -> NetworkPolicy:
         kinds = frozenset(named.texts(name))
         if unknown := kinds - set(KINDS):
             raise Misconfigured(f"{named.at}.{name}: {min(unknown)!r} is no kind of intent")
-        wallets[_address(f"{named.at}.{name}", name)] = kinds
+        wallets[address_in(f"{named.at}.{name}", name)] = kinds
     found = NetworkPolicy(
         id=table.name,
         chain_id=table.number("chain_id"),
@@ -148,7 +148,7 @@ def _network(table: _Table) -> NetworkPolicy:
         quote_seconds=table.number("quote_seconds", 0),
         sweep_any_token=table.flag("sweep_any_token"),
         destinations=frozenset(
-            _address(f"{table.at}.destinations", a) for a in table.texts("destinations", [])
+            address_in(f"{table.at}.destinations", a) for a in table.texts("destinations", [])
         ),
         init_codes=frozenset(table.texts("init_codes", [])),
     )
@@ -164,7 +164,7 @@ def _asset(table: _Table) -> AssetPolicy:
     token, decimals = table.text("token"), table.number("decimals")
     found = AssetPolicy(
         symbol=table.name,
-        token=NATIVE if token == NATIVE else _address(f"{table.at}.token", token),
+        token=NATIVE if token == NATIVE else address_in(f"{table.at}.token", token),
         decimals=decimals,
         single=table.amount("single", decimals),
         per_hour=table.amount("per_hour", decimals),
@@ -183,7 +183,7 @@ def _distinct(at: str, values: list[str]) -> None:
         raise Misconfigured(f"{at}: the same value stands there twice")
 
 
-def _address(at: str, text: str) -> str:
+def address_in(at: str, text: str) -> str:
     """Any case of one kind, or a right EIP-55 checksum -> lower case."""
     if not _ADDRESS.fullmatch(text):
         raise Misconfigured(f"{at} is {text!r}: an address (0x and 40 hex digits) is allowed")
@@ -238,7 +238,7 @@ class _Table:
         return found
 
     def address(self, key: str) -> str:
-        return _address(f"{self.at}.{key}", self.text(key))
+        return address_in(f"{self.at}.{key}", self.text(key))
 
     def optional_address(self, key: str) -> str | None:
         return self.address(key) if key in self.rest else None

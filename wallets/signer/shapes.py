@@ -26,13 +26,13 @@ U256 = 1 << 256
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
 _ID = re.compile(r"[a-z]{2,8}_[0-9A-Za-z_-]{1,64}", re.ASCII)
-_U64 = 1 << 64
+_I64 = 1 << 63  # what the store's integers hold
 
 
 def check(order: Order) -> None:
     """Raises Denied (`malformed`)."""
-    if not (0 < order.gas < _U64 and 0 <= order.nonce < _U64 - 1):
-        raise Denied("malformed", "gas or nonce")
+    if not (0 < order.gas < _I64 and 0 <= order.nonce < _I64 and 0 < order.chain_id < _I64):
+        raise Denied("malformed", "gas, nonce or chain_id")
     if not (0 < order.max_fee < U256 and 0 <= order.priority_fee <= order.max_fee):
         raise Denied("malformed", "max_fee or priority_fee")
     for text, pattern in ((order.id, _ID), *_ids(order.intent), *_texts(order.intent)):

@@ -1,0 +1,95 @@
+"""`bezant approve`: a person reads what a payout does, and signs that with a key of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bezant.client import find
+from bezant.printing import show
+from core.errors import Refused
+from core.money import crypto
+from core.networks import NATIVE
+from sandbox.shop import Shop
+from wallets.addresses import checksum
+from wallets.intents import Payment
+from wallets.keys import LocalKey, harden
+from wallets.keystore import is_raw, read_secret
+from wallets.signer.approvals import digest, payment_of
+
+PASSWORD = "BEZANT_APPROVER_PASSWORD"  # noqa: S105
+_COIN = crypto("ETH", 18)
+
+
+def run(
+    payout: str,
+    yes: bool,
+    as_json: bool,
+    *,
+    key: Path,
+    url: str | None,
+    api_key: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Raises Invalid when what the service hands out is no approval of this very payout."""
+    harden()
+
+    async def work() -> None:
+        async with find(url, api_key, data_dir).enter() as shop:
+            await _approve(shop, payout, key, yes, as_json)
+
+    asyncio.run(work())
+
+
+async def _approve(shop: Shop, payout: str, key: Path, yes: bool, as_json: bool) -> None:
+    asked = await shop.get(f"/approvals/{payout}")
+    payment, chain_id = payment_of(asked["typed_data"])
+    if payment.id != payout:
+        raise Refused(f"the service hands out {payment.id} for {payout}: nothing was signed")
+    for line in words(payment, chain_id):
+        click.echo(line, err=True)
+    summary = str(asked["typed_data"].get("summary", ""))
+    if summary:
+        click.echo(f"The service calls it: {summary[:200]}", err=True)
+    if not yes:
+        click.confirm("Sign this?", abort=True, err=True)
+    approver, signature = sign(payment, chain_id, key)
+    body = {"approver": checksum(approver), "signature": signature}
+    show(await shop.post(f"/payouts/{payout}/approve", body), as_json)
+
+
+def words(payment: Payment, chain_id: int) -> list[str]:
+    """What is signed, from the signed fields alone; a token's decimals are not among them."""
+    if payment.token == NATIVE:
+        amount = f"{_COIN.format(payment.amount)} of the network's coin"
+    else:
+        amount = f"{payment.amount} base units of the token {checksum(payment.token)}"
+    until = datetime.fromtimestamp(payment.expires_at, UTC)
+    return [
+        f"Payout {payment.id} on chain {chain_id}",
+        f"  pays     {amount}",
+        f"  to       {checksum(payment.to)}",
+        f"  fee      at most {_COIN.format(payment.fee_cap)} of the network's coin",
+        f"  until    {until:%Y-%m-%d %H:%M:%S} UTC",
+        f"  asked by {payment.initiator or 'a rule'}",
+    ]
+
+
+def sign(payment: Payment, chain_id: int, file: Path) -> tuple[str, str]:
+    """(the key's address, its signature over the digest that is made here). Raises Misconfigured,
+    Invalid."""
+    password = None
+    if not is_raw(file):
+        password = os.environ.get(PASSWORD) or click.prompt(
+            f"Password of {file}", hide_input=True, err=True
+        )
+    key = LocalKey(read_secret(file, password))
+    try:
+        v, r, s = key.sign_now(digest(payment, chain_id))
+    finally:
+        key.close()
+    return key.address, "0x" + (r.to_bytes(32, "big") + s.to_bytes(32, "big")).hex() + f"{27 + v:x}"

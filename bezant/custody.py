@@ -1,0 +1,192 @@
+"""The signer's own directory, opened by whoever runs its machine: policy, wallets, audit log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bezant.places import data_dir
+from bezant.settings import keystore_password
+from core.errors import Invalid, Misconfigured, NotFound
+from wallets.addresses import checksum
+from wallets.signer import audit, register
+from wallets.signer.audit import AuditLog
+from wallets.signer.place import Place
+from wallets.signer.policy import address_in, parse
+from wallets.signer.register import Entry
+from wallets.signer.signing import unix_time
+from wallets.signer.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class _House:
+    place: Place
+    store: Store
+    log: AuditLog
+
+
+@contextmanager
+def _enter(directory: Path | None) -> Iterator[_House]:
+    place = Place(directory or data_dir() / "signer")
+    place.prepare()
+    with closing(Store(place.store)) as store, closing(AuditLog(place.log)) as log:
+        yield _House(place, store, log)
+
+
+def apply_policy(directory: Path | None, file: Path) -> dict[str, Any]:
+    """Raises Misconfigured for a policy that is wrong anywhere; nothing is changed then."""
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise Misconfigured(f"{file} cannot be read: a text file is allowed") from None
+    policy = parse(text)
+    with _enter(directory) as house:
+        version, hashed = house.store.apply_policy(text, unix_time())
+        house.log.write("policy", version=version, sha256=hashed, text=text)
+    return {
+        "version": version,
+        "sha256": hashed,
+        "networks": sorted(policy.networks),
+        "approvals": f"{policy.needed} of {len(policy.approvers)}",
+    }
+
+
+def policy_text(directory: Path | None) -> str:
+    """Raises NotFound when none was applied."""
+    with _enter(directory) as house:
+        found = house.store.policy()
+    if found is None:
+        raise NotFound("no policy was applied yet: the signer refuses everything")
+    return found[2]
+
+
+def verify(directory: Path | None) -> dict[str, Any]:
+    """Raises Misconfigured at the first wrong line, or for a signature that the log does not tell.
+
+    The store knows which line tells of each signature, so a log that was cut off, or written anew
+    as a whole, does not pass.
+    """
+    with _enter(directory) as house:
+        told = {line: (tx_hash, hashed) for tx_hash, line, hashed in house.store.marks()}
+        last = audit.Mark(0, "")
+        for mark, said in audit.read(house.place.log):
+            last = mark
+            tx_hash, hashed = told.pop(mark.number, (None, None))
+            if hashed and (hashed != mark.hash or said.get("tx_hash") != tx_hash):
+                raise Misconfigured(
+                    f"{house.place.log}: line {mark.number} is not the one that was written when"
+                    f" {tx_hash} was signed"
+                )
+    if told:
+        number, (tx_hash, _) = min(told.items())
+        raise Misconfigured(
+            f"{house.place.log} ends before line {number}, which tells of {tx_hash}"
+        )
+    return {"lines": last.number, "sha256": last.hash, "verdict": "the log is whole"}
+
+
+def new_wallet(
+    directory: Path | None, label: str, kind: str, mnemonic_file: Path | None, index: int
+) -> dict[str, Any]:
+    """Raises Conflict, Invalid, Misconfigured."""
+    with _enter(directory) as house:
+        register.check(house.store, label, kind)
+        return _make(house, label, kind, mnemonic_file, index, None)
+
+
+def rotate(
+    directory: Path | None, label: str, mnemonic_file: Path | None, index: int
+) -> dict[str, Any]:
+    """Raises NotFound, Invalid, Conflict, Misconfigured."""
+    with _enter(directory) as house:
+        old = register.labelled(house.store, label)
+        if not old.has_key:
+            raise Invalid(f"{old.label!r} is only watched: it has no key here to rotate")
+        return _make(house, old.label, old.kind, mnemonic_file, index, old)
+
+
+def import_key(directory: Path | None, label: str, kind: str, key: Path) -> dict[str, Any]:
+    """Raises Conflict, Invalid, Misconfigured."""
+    from wallets.keystore import is_raw, read_secret
+
+    with _enter(directory) as house:
+        register.check(house.store, label, kind)
+        password = None
+        if not is_raw(key):
+            password = click.prompt(f"Password of {key}", hide_input=True, err=True)
+        return _keep(house, label, kind, read_secret(key, password), None, None)
+
+
+def watch(directory: Path | None, label: str, kind: str, address: str) -> dict[str, Any]:
+    """An address without a key here. Raises Conflict, Invalid, Misconfigured."""
+    found = address_in("--address", address)
+    with _enter(directory) as house:
+        register.check(house.store, label, kind)
+        register.check_new(house.store, found)
+        entry = Entry(address=found, label=label, kind=kind, path=None, created_at=unix_time())
+        register.add(house.store, entry)
+        house.log.write("wallet", address=found, label=label, kind=kind)
+    return _shown(entry)
+
+
+def show_wallets(directory: Path | None, retired: bool, as_json: bool) -> None:
+    with _enter(directory) as house:
+        found = [_shown(one) for one in register.entries(house.store, retired=retired)]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for one in found:
+        gone = "  retired" if one["retired"] else ""
+        click.echo(f"{one['address']}  {one['kind']:<9} {one['label']}{gone}")
+
+
+def _make(
+    house: _House, label: str, kind: str, file: Path | None, index: int, old: Entry | None
+) -> dict[str, Any]:
+    from wallets.keys import PATH, derive, new_mnemonic
+
+    if file is not None:
+        try:
+            mnemonic = " ".join(file.read_text().split())
+        except (OSError, UnicodeDecodeError):
+            raise Misconfigured(f"{file} cannot be read: a text file is allowed") from None
+    else:
+        mnemonic = new_mnemonic()
+    path = PATH.format(index)
+    shown = _keep(house, label, kind, derive(mnemonic, path), path, old)
+    return shown if file is not None else {**shown, "mnemonic": mnemonic}
+
+
+def _keep(
+    house: _House, label: str, kind: str, secret: bytearray, path: str | None, old: Entry | None
+) -> dict[str, Any]:
+    from wallets.keys import LocalKey
+    from wallets.keystore import Keystore
+
+    key = LocalKey(bytearray(secret))
+    address = key.address
+    key.close()
+    register.check_new(house.store, address)
+    Keystore(house.place.keys, keystore_password()).keep(secret)
+    entry = Entry(address=address, label=label, kind=kind, path=path, created_at=unix_time())
+    register.add(house.store, entry, in_place_of=old)
+    house.log.write(
+        "wallet", address=address, label=label, kind=kind, replaces=old.address if old else None
+    )
+    return _shown(entry)
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    return {
+        "address": checksum(entry.address),
+        "label": entry.label,
+        "kind": entry.kind,
+        "path": entry.path,
+        "retired": entry.retired_at is not None,
+    }

@@ -56,6 +56,7 @@ class Edge:
             if limits.has_body(scope):
                 body = await limits.read_body(receive)
                 limits.check_body(body)
+                scope["state"]["body"] = body
                 receive = limits.replay(body, receive)
             limits.check_address(scope)
         except Refused as refused:

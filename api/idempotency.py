@@ -7,8 +7,8 @@ is stored by the transaction that did the work. A refusal rolls it back and so s
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from fastapi import Request, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import limits
 from core.context import Context
 from core.db import Raw, raw
 from core.errors import Conflict, Invalid
@@ -44,7 +45,7 @@ MONEY_ROUTES = (
 Do = Callable[[AsyncSession], Awaitable[tuple[int, Mapping[str, Any]]]]
 
 
-async def once_of(request: Request, principal: Principal) -> Once | None:
+def once_of(request: Request, principal: Principal) -> Once | None:
     """The request's Once, or None without the header. Raises Invalid for a key out of bounds."""
     key = request.headers.get(_HEADER)
     if key is None:
@@ -55,16 +56,15 @@ async def once_of(request: Request, principal: Principal) -> Once | None:
         scope=principal.merchant_id or HOUSE,
         route=f"{request.method} {request.scope['path']}",
         key=key,
-        fingerprint=fingerprint(await request.body()),
+        fingerprint=fingerprint(limits.body_of(request.scope)),
     )
 
 
 def fingerprint(body: bytes) -> bytes:
     """SHA-256 of the body's canonical form: the order of fields and white space do not count."""
-    canonical = body
-    if body:
-        canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(canonical).digest()
+    with suppress(msgspec.DecodeError):  # no JSON: it counts as it came
+        body = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    return hashlib.sha256(body).digest()
 
 
 async def once(request: Request, principal: Principal, do: Do, *, secret: bool = False) -> Response:
@@ -74,7 +74,7 @@ async def once(request: Request, principal: Principal, do: Do, *, secret: bool =
     same key runs, Invalid when it came with another body, and whatever `do` raises.
     """
     context: Context = request.app.state.context
-    key = await once_of(request, principal)
+    key = once_of(request, principal)
     async with context.database.begin() as session:
         if key is None:
             status, body = await do(session)

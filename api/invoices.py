@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import paging, queries, schemas
 from api.auth import merchant_of, require
+from api.direct import Direct
 from api.idempotency import once, once_of, respond
 from api.paging import Page
 from core import ids, metrics
@@ -20,7 +21,7 @@ from payments import creation, decisions, invoices
 from payments.creation import NewInvoice
 from payments.timeline import timeline as timeline_of
 
-router = APIRouter(prefix="/v1/invoices", tags=["Invoices"])
+router = APIRouter(prefix="/v1/invoices", tags=["Invoices"], route_class=Direct)
 
 Reader = Annotated[Principal, require("invoices:read")]
 Writer = Annotated[Principal, require("invoices:write")]
@@ -72,7 +73,7 @@ async def create(body: InvoiceRequest, request: Request, caller: Writer) -> Resp
         request.app.state.context,
         merchant_of(caller),
         NewInvoice(**body.__dict__),
-        await once_of(request, caller),
+        once_of(request, caller),
     )
     if not answer.replayed:
         metrics.INVOICES_CREATED.labels(body.currency).inc()

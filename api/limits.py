@@ -70,6 +70,12 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
+def body_of(scope: Scope) -> bytes:
+    """The body that `Edge` has read."""
+    body: bytes = scope["state"].get("body", b"")
+    return body
+
+
 def replay(body: bytes, receive: Receive) -> Receive:
     """Hands a body that was read on to the application."""
     given = False

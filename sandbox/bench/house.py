@@ -115,6 +115,8 @@ class House:
             [
                 *(binary(), "--silent", "--host", "127.0.0.1", "--port", str(port)),
                 *("--chain-id", str(chain_id), "--timestamp", str(self.sandbox.state.genesis)),
+                # Its states fill gigabytes, which it would leave in the home directory.
+                *("--cache-path", str(self.directory / f"states-{chain_id}")),
             ],
             self.directory / f"anvil-{chain_id}.log",
         )

@@ -204,7 +204,7 @@ def _account(
         return Debt.PENDING
     if deposit.held:
         return Debt.INBOX
-    if deposit.resolution == "credit":
+    if deposit.resolution in ("credit", "refund"):  # a refund is paid from there
         return Debt.AVAILABLE
     if reason is not None and reason is not InboxReason.OVERPAID:
         return Debt.INBOX

@@ -202,7 +202,7 @@ def _judge_deposits(case: Case, answer: Assessment, outcome: Outcome) -> list[De
             unmatched.append(deposit)
         deposit.inbox_reason = reason
         if verdict.account is not None and verdict.account != deposit.account:
-            decided = deposit.account == Debt.INBOX and deposit.resolution == "credit"
+            decided = deposit.account == Debt.INBOX and deposit.resolution in ("credit", "refund")
             kind = Kind.INBOX_RESOLVED if decided else None
             outcome.entries.append(entries.moved(deposit, verdict.account, outcome.now, kind=kind))
             deposit.account = verdict.account.value

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from risk.rules import Effect
+from risk.verdicts import Outcome
 
 
 class Status(StrEnum):
@@ -29,17 +30,6 @@ class Status(StrEnum):
     """The chain refused it: the money is back."""
     REJECTED = "rejected"
     """Nothing left, nothing will: the money is back."""
-
-
-class Verdict(StrEnum):
-    """What screening says of a destination."""
-
-    ACCEPT = "accept"
-    """Nothing is known against it."""
-    HOLD = "hold"
-    """A person must look, or a source does not answer."""
-    REJECT = "reject"
-    """It is on a list."""
 
 
 class Sent(StrEnum):
@@ -116,7 +106,7 @@ def _against(fact: PayoutFact) -> tuple[str, ...]:
     refused = fact.signer not in (None, ALLOWED, *MENDABLE)
     found = (
         ("rejected", fact.rejected),
-        ("screening", fact.screening == Verdict.REJECT),
+        ("screening", fact.screening == Outcome.REJECT),
         ("policy", fact.policy == Effect.BLOCK),
         (fact.signer or "", refused),
     )
@@ -128,7 +118,7 @@ def _waits(fact: PayoutFact) -> tuple[str, ...]:
     mendable = fact.signer in MENDABLE and fact.signer != "approval_needed"
     found = (
         ("overdrawn", fact.overdrawn),
-        ("screening", fact.screening == Verdict.HOLD),
+        ("screening", fact.screening == Outcome.HOLD),
         (fact.signer or "", mendable),
         ("approval_needed", fact.given < fact.needed),
     )

@@ -138,7 +138,7 @@ class Deposit(Base):
     price_when_seen: Mapped[int | None] = mapped_column(BaseUnits)  # invoice currency, times 10^18
     house_value: Mapped[int | None] = mapped_column(BaseUnits)  # house currency; null: no price
     inbox_reason: Mapped[str | None] = mapped_column(Text)
-    resolution: Mapped[str | None] = mapped_column(Text)  # credit, ignore
+    resolution: Mapped[str | None] = mapped_column(Text)  # credit, refund, ignore
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     seen_at: Mapped[Moment]
     confirmed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

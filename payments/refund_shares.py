@@ -1,0 +1,148 @@
+"""What a refund is about: how much of an invoice's money, in which asset, from which deposits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.context import Context
+from core.db import raw
+from core.errors import Conflict, Invalid, InvalidAmount
+from core.networks import Network, Token
+from ledger.accounts import Debt
+from payments import heights as heights_of
+from payments import refund_amounts
+from payments.assess import assess
+from payments.cases import Case, facts, lock
+from payments.facts import Assessment, Pair
+from payments.invoices import find as find_invoice
+from payments.refund_inbox import given_back
+from payments.tables import Deposit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRefund:
+    """A request as it came in. `fee`: merchant, house or customer; None: the merchant's setting.
+    `asset` and `network` are needed where an invoice was paid in several."""
+
+    variant: str
+    address: str
+    amount: str | None = None
+    asset: str | None = None
+    network: str | None = None
+    fee: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`units` are base units of the token; `deposits` are all that it may come from."""
+
+    network: Network
+    token: Token
+    units: int
+    deposits: Sequence[Deposit]
+
+
+async def case_of(session: AsyncSession, merchant_id: UUID | None, invoice_id: UUID | None) -> Case:
+    """The invoice, locked: two refunds of it wait for each other. Raises NotFound."""
+    row = await find_invoice(session, invoice_id, merchant_id)
+    return (await lock(await raw(session), [row.id]))[row.id]
+
+
+def share_of(context: Context, pair: Pair, units: int, deposits: Sequence[Deposit]) -> Share:
+    """Raises Conflict for what is no longer configured: it cannot be sent."""
+    network = context.catalog.networks.get(pair[0])
+    token = network.token(pair[1]) if network else None
+    if network is None or token is None:
+        raise Conflict(f"{pair[1]} on {pair[0]} is not configured any more", code="not_available")
+    return Share(network, token, units, deposits)
+
+
+async def left_of(session: AsyncSession, case: Case, pair: Pair) -> int:
+    """Base units of the pair that may still go back."""
+    deposits = [d for d in refund_amounts.returnable(case.deposits) if (d.network, d.asset) == pair]
+    return refund_amounts.remaining(deposits, await given_back(session, case.invoice.id, *pair))
+
+
+async def excess_of(session: AsyncSession, context: Context, case: Case, pair: Pair) -> int:
+    """What was paid too much and has not gone back, in base units of the pair.
+
+    Raises Conflict `not_overpaid`.
+    """
+    answer = await _assessed(session, context, case)
+    if not answer.excess or pair not in case.options:
+        raise Conflict("this invoice is not overpaid", code="not_overpaid")
+    counted = [d for d in case.deposits if answer.verdicts[d.id].counted]
+    units = refund_amounts.excess_units(
+        answer.excess, counted, pair, case.options, case.invoice.currency_decimals
+    )
+    return max(0, units - await given_back(session, case.invoice.id, *pair))
+
+
+async def of_request(
+    session: AsyncSession, context: Context, case: Case, request: NewRefund
+) -> Share:
+    """What a variant means now. Raises Invalid, Conflict `nothing_refundable`, `not_overpaid`."""
+    pair, deposits = refund_amounts.choose(case.deposits, request.asset, request.network)
+    left = await left_of(session, case, pair)
+    if request.variant == "custom":
+        token = share_of(context, pair, left, deposits).token
+        return share_of(context, pair, _custom(token, request.amount, left), deposits)
+    if request.amount is not None:
+        raise Invalid.of("amount", "goes with the variant custom only")
+    units = left
+    if request.variant == "overpaid":
+        units = min(left, await excess_of(session, context, case, pair))
+    if units == 0:
+        raise Conflict("all of it went back, or is on its way", code="nothing_refundable")
+    return share_of(context, pair, units, deposits)
+
+
+async def of_customer(
+    session: AsyncSession, context: Context, case: Case
+) -> list[tuple[str, Share]]:
+    """What a customer may ask for, with its variant: what waits in the inbox, per asset, and what
+    he paid too much."""
+    found: list[tuple[str, Share]] = []
+    lying = [d for d in refund_amounts.returnable(case.deposits) if d.account == Debt.INBOX]
+    for pair in sorted({(d.network, d.asset) for d in lying}):
+        deposits = [d for d in lying if (d.network, d.asset) == pair]
+        left = await left_of(session, case, pair)
+        units = min(left, sum(d.amount for d in deposits))
+        if units:
+            found.append(("custom", share_of(context, pair, units, deposits)))
+    over = [d for d in refund_amounts.returnable(case.deposits) if d.inbox_reason == "overpaid"]
+    for deposit in over:
+        pair = deposit.network, deposit.asset
+        left = await left_of(session, case, pair)
+        units = min(left, await excess_of(session, context, case, pair))
+        if units:
+            found.append(("overpaid", share_of(context, pair, units, [deposit])))
+    return found
+
+
+def _custom(token: Token, amount: str | None, left: int) -> int:
+    asset = token.asset
+    if amount is None:
+        raise Invalid.of("amount", "is required with the variant custom")
+    try:
+        units = asset.parse(amount)
+    except InvalidAmount as error:
+        raise Invalid.of("amount", error.detail, code="invalid_amount") from None
+    if units == 0:
+        raise Invalid.of("amount", "must be more than zero", code="invalid_amount")
+    if units > left:
+        message = f"at most {asset.format(left)} {asset.symbol} remains refundable"
+        raise Invalid.of("amount", message, code="exceeds_refundable")
+    return units
+
+
+async def _assessed(session: AsyncSession, context: Context, case: Case) -> Assessment:
+    connection, now = await raw(session), context.clock.now()
+    _, followed = await heights_of.load_all(connection, context.catalog)
+    offered = {str(option["network"]) for option in case.invoice.options}
+    known = {network: followed.get(network, now) for network in offered}
+    return assess(facts(case, context), known)

@@ -12,6 +12,7 @@ import psycopg
 import structlog
 
 from bezant.settings import Settings
+from bezant.unsigned import NoSigner
 from core.clock import Clock
 from core.context import Context
 from core.db import Database
@@ -19,15 +20,17 @@ from core.errors import Misconfigured
 from core.listen import Listener
 from core.work import DATABASE_AWAY
 
-if TYPE_CHECKING:  # a worker needs no web framework
+if TYPE_CHECKING:  # a worker needs no web framework, an API no signer
     from fastapi import APIRouter, FastAPI
+
+    from wallets.signer.client import Signer
 
 log = structlog.get_logger()
 
 # Every channel that anybody notifies; a process that does not care is not woken by it.
 CHANNELS = (
     "block", "clock", "deliveries", "entry_pending", "event_pending", "events", "invoice", "keys",
-    "prices",
+    "payouts", "prices", "transactions",
 )  # fmt: skip
 CLOCK_POLL_SECONDS = 5
 
@@ -73,6 +76,23 @@ async def open_context(settings: Settings, *, listen: bool = True) -> AsyncItera
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await database.close()
+
+
+@asynccontextmanager
+async def open_signer(settings: Settings) -> AsyncIterator[Signer]:
+    """The signer that is configured, whether it runs or not; else one that never answers, so that
+    what is to leave waits and says why. Raises Misconfigured when its key is missing."""
+    from wallets.signer.client import SignerClient
+
+    if settings.signer_socket is None:
+        log.warning("no_signer", detail="BEZANT_SIGNER_SOCKET is not set: nothing can leave")
+        yield NoSigner()
+        return
+    client = SignerClient(settings.signer_socket, settings.service())
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def check_schema(database: Database) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bezant import developers
+from bezant import authority, developers
 
 if TYPE_CHECKING:
     from bezant.settings import Settings
@@ -23,6 +23,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 config = click.option(
     "--config", type=FILE, help="bezant.toml (else BEZANT_CONFIG, else ./bezant.toml)."
 )
+gate = click.option("--gate", type=int, hidden=True, help="A pipe at whose end it begins.")
 data_dir = click.option(
     "--data-dir", type=DIRECTORY, help="Where it keeps everything (else BEZANT_DATA_DIR, .bezant)."
 )
@@ -86,10 +87,13 @@ def demo(once: bool, data_dir: Path | None) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--fd", type=int, hidden=True, help="A listening socket, instead of host and port.")
-def api(config: Path | None, host: str, port: int, fd: int | None) -> None:
+@gate
+def api(config: Path | None, host: str, port: int, fd: int | None, gate: int | None) -> None:
     """The HTTP API and the checkout pages."""
+    from bezant.gate import API, wait
     from bezant.services import run_api
 
+    wait(gate, API)
     run_api(_settings(config), host, port, fd)
 
 
@@ -100,10 +104,15 @@ def api(config: Path | None, host: str, port: int, fd: int | None) -> None:
     help="Its own /metrics, on 127.0.0.1 (0: nowhere).",
 )  # fmt: skip
 @click.option("--metrics-fd", type=int, hidden=True)
-def worker(config: Path | None, metrics_port: int, metrics_fd: int | None) -> None:
+@gate
+def worker(
+    config: Path | None, metrics_port: int, metrics_fd: int | None, gate: int | None
+) -> None:
     """Follows the chains, reads prices, delivers webhooks. A second one stands by."""
+    from bezant.gate import WORKER, wait
     from bezant.services import run_worker
 
+    wait(gate, WORKER)
     run_worker(_settings(config), metrics_port, metrics_fd)
 
 
@@ -238,6 +247,12 @@ for command in (
     developers.chain,
     developers.listen,
     developers.scenario,
+    authority.approve,
+    authority.signer,
+    authority.wallet,
+    authority.signer,
+    authority.wallet,
+    authority.approve,
 ):
     cli.add_command(command)
 

@@ -13,13 +13,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bezant.configuration import parse
 from bezant.places import data_dir
-from bezant.sections import Configuration
 from core.errors import Misconfigured
 from core.networks import Catalog
 from core.secrets import SecretBox
+
+if TYPE_CHECKING:  # the signer reads no bezant.toml and so starts without pydantic
+    from bezant.sections import Configuration
 
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 LONGEST_SOCKET = 100  # bytes; the kernel takes 107 of a Unix socket's path
@@ -128,6 +130,8 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
 
 
 def _read(path: Path) -> tuple[Configuration, Catalog]:
+    from bezant.configuration import parse
+
     try:
         document = tomllib.loads(path.read_text())
     except OSError as error:

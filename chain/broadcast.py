@@ -109,7 +109,7 @@ async def _hand_to(endpoints: Endpoints, endpoint: Endpoint, raw: str, tx_hash: 
         endpoints.failed(endpoint, error)
         return Handed(Refusal.UNKNOWN, str(error))
     if reply.error is not None:
-        return Handed(classify(reply.error.message), reply.error.message[:300])
+        return Handed(classify(reply.error.message), _plain(reply.error.message))
     if reply.result != tx_hash:
         return Handed(Refusal.UNKNOWN, f"{endpoint.name} answered {str(reply.result)[:80]}")
     endpoints.succeeded(endpoint)
@@ -192,9 +192,15 @@ def _judge(fault: Fault | None) -> None:
     if fault is None:
         return
     if classify(fault.message) is Refusal.NO_FUNDS and fault.code != _REVERTED:
-        raise CannotPay(fault.message[:300])
+        raise CannotPay(_plain(fault.message))
     if fault.code == _REVERTED or _REVERT.search(fault.message):
-        raise Reverts(fault.message[:300])
+        raise Reverts(_plain(fault.message))
+
+
+def _plain(said: str) -> str:
+    """A node's text as a line of at most 200 characters: what a contract reverts with is written
+    into it as it is, NUL and lone surrogates too, which no database column holds."""
+    return " ".join("".join(c if c.isprintable() else " " for c in said[:1000]).split())[:200]
 
 
 async def market(endpoints: Endpoints) -> Market:

@@ -46,6 +46,32 @@ BATCH_SECONDS = Histogram(
 )
 FORKS = Counter("bezant_chain_forks", "Forks of blocks that had been applied.", ["network"])
 
+# Outgoing transactions
+TRANSACTIONS_PENDING = Gauge(
+    "bezant_transactions_pending",
+    "Transactions with a nonce that no applied block carries.",
+    ["network", "wallet"],
+)
+TRANSACTION_BUMPS = Counter(
+    "bezant_transaction_bumps",
+    "Further variants of a nonce: bump (higher fees), cancel (a self-send in its place).",
+    ["network", "kind"],
+)
+TRANSACTION_REFUSALS = Counter(
+    "bezant_transaction_refusals",
+    "Signed bytes that no node took, by what the refusal means.",
+    ["network", "refusal"],
+)
+TRANSACTION_SECONDS = Histogram(
+    "bezant_transaction_seconds",
+    "From a transaction's signing to the block that carries it.",
+    ["network"],
+    buckets=(0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600),
+)
+SIGNER_REFUSALS = Counter(
+    "bezant_signer_refusals", "Orders that were not signed, by the signer's code.", ["code"]
+)
+
 # Webhooks
 WEBHOOK_DELIVERIES = Counter(
     "bezant_webhook_deliveries",

@@ -38,6 +38,7 @@ class Role(StrEnum):
 EQUITY = "equity"
 SUSPENSE = "suspense"
 LOSSES = "expense:losses"
+GAS = "expense:gas"
 FEES = "income:fees"
 
 

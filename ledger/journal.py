@@ -31,7 +31,7 @@ class Kind(StrEnum):
     DEPOSIT_REVERSED = "deposit_reversed"
     """The chain took the Transfer back."""
     INBOX_RESOLVED = "inbox_resolved"
-    """A person credited what lay in the inbox."""
+    """A person decided about what lay in the inbox: it is credited, or goes back to its payer."""
     SWEEP = "sweep"
     """Our factory moved a deposit address's money to the treasury."""
     SWEEP_REVERSED = "sweep_reversed"
@@ -48,6 +48,10 @@ class Kind(StrEnum):
     """A block carries it: hot wallet and debt are less by it, its fee is ours."""
     PAYOUT_REVERSED = "payout_reversed"
     """The chain took that block back: it is set aside again."""
+    GAS = "gas"
+    """A transaction of ours was mined, whatever became of it: its gas left the wallet."""
+    GAS_REVERSED = "gas_reversed"
+    """The chain took that block back, and with it the gas."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def deep(
     return cursor - block_number + 1 >= int(required)
 
 
-FINAL_BLOCKS = 96  # where a network tells no finality, a block this deep is taken for final
+FINAL_BLOCKS = 1024  # where a network tells no finality, a block this deep is taken for final
 
 
 def final_block(cursor: int, finalized: int | None) -> int:

@@ -110,6 +110,7 @@ class Transaction(Base):
     wallet: Mapped[Str]
     purpose: Mapped[Str]
     reference: Mapped[Str]  # the TypeID of what it serves
+    order_id: Mapped[UUID] = mapped_column(Uuid)  # as the signer knows it: one nonce for ever
     intent: Mapped[Json]
     spends: Mapped[dict[str, str]] = mapped_column(JSONB)  # token -> base units that leave
     urgency: Mapped[Str]

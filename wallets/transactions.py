@@ -134,8 +134,9 @@ async def prepare(
 ) -> UUID:
     """Asks for a transaction; it is sent once the caller has committed.
 
-    fee_cap: wei for the whole of it. least_gas: for calls whose estimate is too low to trust,
-    because inner calls may fail in them. Raises NotFound for a network that is not configured.
+    fee_cap: wei for the whole of it, else what the payments in it allow together. least_gas: for
+    calls whose estimate is too low to trust, because inner calls may fail in them. Raises
+    NotFound for a network that is not configured.
     """
     if network not in context.catalog.networks:
         raise NotFound(f"no network {network}")
@@ -147,10 +148,11 @@ async def prepare(
             wallet=wallet,
             purpose=purpose,
             reference=reference,
+            order_id=number,
             intent=plain(intent),
             spends={token: str(amount) for token, amount in spends(intent).items()},
             urgency=urgency,
-            fee_cap=fee_cap,
+            fee_cap=_fee_cap(intent) if fee_cap is None else fee_cap,
             least_gas=least_gas,
             status=Status.PREPARED,
             cancel_asked=False,
@@ -220,6 +222,11 @@ def spends(intent: Intent) -> dict[str, int]:
     if isinstance(intent, Move):
         total[intent.token] += intent.amount
     return dict(total)
+
+
+def _fee_cap(intent: Intent) -> int | None:
+    payments = payments_of(intent)
+    return sum(p.fee_cap for p in payments) if payments else None
 
 
 def own(row: Transaction, *, cancel: bool = False) -> Own:

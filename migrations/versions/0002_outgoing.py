@@ -63,6 +63,7 @@ def _transactions() -> None:
         _text("wallet"),
         _text("purpose"),
         _text("reference"),
+        sa.Column("order_id", sa.Uuid(), nullable=False),
         _json("intent"),
         _json("spends"),
         _text("urgency"),

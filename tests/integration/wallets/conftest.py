@@ -1,0 +1,26 @@
+"""A chain for as long as a file, a database and a fresh wallet for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from core.db import Database
+from tests.integration.wallets.rig import Rig, make_rig
+from tests.world import Deployed, chain, connect
+
+Chain = tuple[str, Deployed]
+
+
+@pytest.fixture(scope="module")
+def first_chain() -> Iterator[Chain]:
+    with chain(31337) as made:
+        yield made
+
+
+@pytest.fixture
+async def rig(database: Database, first_chain: Chain) -> AsyncIterator[Rig]:
+    url, deployed = first_chain
+    async with connect(url) as node, make_rig(database, node, deployed) as made:
+        yield made

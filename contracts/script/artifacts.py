@@ -26,7 +26,11 @@ NAMES = (
     "FeeToken",
     "MockAggregator",
     "Multicall3",
+    "Multisend",
     "Payer",
+    "PaymentRouter",
+    "PermitToken",
+    "SanctionsOracle",
     "SandboxToken",
     "SilentToken",
 )

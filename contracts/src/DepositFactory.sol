@@ -46,6 +46,7 @@ contract DepositFactory is TreasurySlot {
         if (treasury == address(0)) revert TreasuryNotSet();
         if (_tryKnown()) return;
         sweeping = true;
+        // slither-disable-next-line reentrancy-no-eth
         this.sweepSalts(token, fresh, _saltsOf(known), callGas);
         sweeping = false;
     }
@@ -324,10 +325,12 @@ contract DepositFactory is TreasurySlot {
         emit SweepFailed(salt, token);
     }
 
-    /// @dev After a failure. EIP-150 gives a call at most 63/64 of what is there: with less than this left it may
-    /// have failed because the transaction had too little gas, and an estimate must not take that for success.
+    /// @dev After a failure. EIP-150 gives a call at most 63/64 of what is there. Gas only shrinks, so if this much is
+    /// there now, every call before could have had all of `callGas`; with less, one may have failed because the
+    /// transaction had too little, and an estimate must not take that for success. What a failed call gave back
+    /// proves nothing: each frame of it gives back a 64th.
     function _requireNotStarved(uint256 callGas) private view {
-        if (gasleft() < callGas / 63) revert InsufficientGas(callGas, gasleft());
+        if (gasleft() < callGas + callGas / 63) revert InsufficientGas(callGas, gasleft());
     }
 
     /// @dev Copies one word of the answer at most, so an answer of any length costs nothing here. `known` is

@@ -7,6 +7,8 @@ import {FeeToken} from "../src/sandbox/FeeToken.sol";
 import {MockAggregator} from "../src/sandbox/MockAggregator.sol";
 import {Multicall3} from "../src/sandbox/Multicall3.sol";
 import {Payer} from "../src/sandbox/Payer.sol";
+import {PermitToken} from "../src/sandbox/PermitToken.sol";
+import {SanctionsOracle} from "../src/sandbox/SanctionsOracle.sol";
 import {SandboxToken} from "../src/sandbox/SandboxToken.sol";
 import {SilentToken} from "../src/sandbox/SilentToken.sol";
 import {Base} from "./Base.sol";
@@ -90,6 +92,85 @@ contract SandboxTest is Base {
         MockAggregator feed = new MockAggregator("ETH / USD", 8, 3000e8);
         vm.expectRevert(abi.encodeWithSelector(MockAggregator.NoDataPresent.selector, 7));
         feed.getRoundData(7);
+    }
+
+    function testFuzz_OracleKnowsItsList(address account, address other) public {
+        vm.assume(account != other);
+        SanctionsOracle oracle = new SanctionsOracle();
+        address[] memory list = new address[](1);
+        list[0] = account;
+        yes(!oracle.isSanctioned(account), "not yet");
+        oracle.addToSanctionsList(list);
+        yes(oracle.isSanctioned(account) && !oracle.isSanctioned(other), "on the list");
+        oracle.removeFromSanctionsList(list);
+        yes(!oracle.isSanctioned(account), "no longer");
+        yes(oracle.isSanctioned.selector == 0xdf592f7d, "the public selector");
+    }
+
+    /// @dev The public type hashes of USDC, so that wallets and libraries sign for it as for the real one.
+    function test_PermitTokenHasUsdcsTypes() public {
+        PermitToken token = new PermitToken("USD Coin", "USDC", 6);
+        eq(
+            token.TRANSFER_WITH_AUTHORIZATION_TYPEHASH(),
+            0x7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592e13b44501c1a2267,
+            "transfer"
+        );
+        eq(
+            token.RECEIVE_WITH_AUTHORIZATION_TYPEHASH(),
+            0xd099cc98ef71107a616c4f0f941f04c322d8e254fe26b3c6668db87aae413de8,
+            "receive"
+        );
+        eq(
+            token.CANCEL_AUTHORIZATION_TYPEHASH(),
+            0x158b0a9edf7a828aad02f63cd515c68ef2f50ba807396f6d12842833a1597429,
+            "cancel"
+        );
+        eq(
+            token.PERMIT_TYPEHASH(),
+            0x6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9,
+            "permit"
+        );
+    }
+
+    /// @dev Within its time, once, signed by the sender for this payee; after a cancellation not at all.
+    function testFuzz_AuthorizationsAreUsedOnceAndInTime(bytes32 nonce, uint32 time, bool cancelled) public {
+        PermitToken token = new PermitToken("USD Coin", "USDC", 6);
+        address from = vm.addr(7);
+        token.mint(from, 200);
+        vm.warp(1000 + time % 300);
+        bool inTime = block.timestamp > 1100 && block.timestamp < 1200;
+        if (cancelled) _cancel(token, from, nonce);
+        bytes memory data = _authorization(token, from, SHOP, nonce);
+        (bool done,) = address(token).call(_authorization(token, from, address(this), nonce));
+        yes(!done, "signed for another payee");
+        (done,) = address(token).call(data);
+        yes(done == (inTime && !cancelled), "in its time, unless cancelled");
+        eq(token.balanceOf(SHOP), done ? 100 : 0, "moved");
+        yes(token.authorizationState(from, nonce) == (done || cancelled), "used");
+        (done,) = address(token).call(data);
+        yes(!done, "once");
+    }
+
+    /// @dev The call that moves 100 to `to`, with the signature for SHOP.
+    function _authorization(PermitToken token, address from, address to, bytes32 nonce)
+        private
+        view
+        returns (bytes memory)
+    {
+        bytes32 kind = token.TRANSFER_WITH_AUTHORIZATION_TYPEHASH();
+        bytes32 message = keccak256(abi.encode(kind, from, SHOP, 100, 1100, 1200, nonce));
+        (uint8 v, bytes32 r, bytes32 s) = _sign(token, message);
+        return abi.encodeCall(token.transferWithAuthorization, (from, to, 100, 1100, 1200, nonce, v, r, s));
+    }
+
+    function _cancel(PermitToken token, address from, bytes32 nonce) private {
+        (uint8 v, bytes32 r, bytes32 s) =
+            _sign(token, keccak256(abi.encode(token.CANCEL_AUTHORIZATION_TYPEHASH(), from, nonce)));
+        token.cancelAuthorization(from, nonce, v, r, s);
+    }
+
+    function _sign(PermitToken token, bytes32 message) private view returns (uint8, bytes32, bytes32) {
+        return vm.sign(7, keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), message)));
     }
 
     function test_PayerPaysByInnerCalls() public {

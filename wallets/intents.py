@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from core.networks import NATIVE
+from wallets.abi import encode
 
 # The deterministic deployer: `salt . init code` -> CREATE2, at this address on every network.
 DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
@@ -239,7 +239,7 @@ def payments_of(intent: Intent) -> tuple[Payment, ...]:
 def transaction(order: Order) -> Unsigned:
     """The very call that will be signed; also what eth_call and eth_estimateGas are asked with.
 
-    Pure. Raises ValueError (eth_abi's EncodingError is one) for what no calldata can hold.
+    Pure. Raises ValueError for what no calldata can hold.
     """
     match order.intent:
         case Payout(payment=payment):

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from coincurve import PublicKey
-from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from core.errors import Invalid
 from core.money import crypto
 from core.networks import NATIVE
+from wallets.abi import encode
 from wallets.addresses import checksum
 from wallets.intents import ZERO, Payment
 
@@ -83,7 +83,7 @@ def payment_of(data: dict[str, Any]) -> tuple[Payment, int]:
         again = typed_data(payment, chain_id, "", 0)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Invalid("this is no approval of a payout as we write it") from None
-    if {**again, "summary": ""} != {**data, "summary": ""}:
+    if type(chain_id) is not int or {**again, "summary": ""} != {**data, "summary": ""}:
         raise Invalid("this is no approval of a payout as we write it")
     return payment, chain_id
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi.abi import decode, encode
 from eth_hash.auto import keccak
 
 from core.networks import NATIVE
+from wallets.abi import decode
 from wallets.intents import (
     DEPLOYER,
     ZERO,
@@ -73,8 +73,6 @@ def read(call: Unsigned, wallet: str) -> tuple[Effect, ...]:
     if not kind:
         raise ValueError("no method that we call")
     values = decode(types, call.data[4:])
-    if encode(types, values) != call.data[4:]:
-        raise ValueError("calldata that is not in canonical form")
     if kind == "send":
         return _sent(call, *values)
     _no_value(call)

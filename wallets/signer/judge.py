@@ -80,7 +80,7 @@ def _call(order: Order) -> Unsigned:
         call = transaction(order)
         if effects.read(call, order.wallet) != effects.meant(order):
             raise Denied("misbuilt", "the calldata does not say what the intent says")
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise Denied("malformed", str(error)[:200]) from None
     return call
 

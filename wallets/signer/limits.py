@@ -69,7 +69,10 @@ def _approvals(policy: Policy, network: NetworkPolicy, payment: Payment) -> int:
     """How many are given; every one that is there must be good."""
     if not payment.approvals:
         return 0
-    hashed = digest(payment, network.chain_id)
+    try:
+        hashed = digest(payment, network.chain_id)
+    except ValueError as error:
+        raise Denied("malformed", str(error)[:200]) from None
     seen: set[str] = set()
     for approval in payment.approvals:
         approver = policy.approver(approval.approver)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from core.networks import NATIVE
+from wallets.abi import encode
 from wallets.intents import ZERO, RouterQuote
 
 _DOMAIN = keccak(

@@ -111,7 +111,7 @@ class Signing:
             digest = quote_digest(quote)
         except Denied as denied:
             raise self._refuse("quote", denied, quote=plain(quote)) from None
-        except (ValueError, OverflowError):
+        except ValueError:
             wrong = Denied("malformed", "a field of the quote")
             raise self._refuse("quote", wrong, quote=plain(quote)) from None
         v, r, s = await self._quote_key.sign(digest)

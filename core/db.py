@@ -38,6 +38,8 @@ KEEPALIVES = {
 # No call is made with a transaction open, so one that rests is a process that was stopped: the
 # rows it holds are wanted.
 REST_SECONDS = 60
+# How often `notify_soon` speaks at most.
+NOTIFY_SECONDS = 0.05
 
 
 class Base(DeclarativeBase):
@@ -83,6 +85,8 @@ class Database:
         # CPU than most of its statements do.
         self._idle: list[Raw] = []
         self._free = asyncio.Semaphore(size)
+        self._news: dict[str, bool] = {}
+        self._speaking: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
@@ -123,6 +127,30 @@ class Database:
         await connection.execute(self._begin)
         return connection
 
+    def notify_soon(self, channel: str) -> None:
+        """Wakes who listens to `channel`: at once, but once for all who ask within NOTIFY_SECONDS.
+
+        For after a commit that comes often: PostgreSQL lets transactions that NOTIFY commit one by
+        one only. If this process dies first, the listeners' slow poll finds what was committed.
+        """
+        if channel not in self._news:
+            task = asyncio.create_task(self._speak(channel))
+            self._speaking.add(task)
+            task.add_done_callback(self._speaking.discard)
+        self._news[channel] = True
+
+    async def _speak(self, channel: str) -> None:
+        try:
+            while self._news[channel]:
+                self._news[channel] = False
+                async with self.statement() as connection:
+                    await connection.execute("select pg_notify(%s, '')", (channel,))
+                await asyncio.sleep(NOTIFY_SECONDS)
+        except psycopg.OperationalError:  # away: its listeners look around when it is back
+            pass
+        finally:
+            del self._news[channel]
+
     async def _hang_up(self) -> None:
         while self._idle:
             await self._idle.pop().close()
@@ -136,6 +164,9 @@ class Database:
         dbapi_connection.commit()
 
     async def close(self) -> None:
+        for task in self._speaking:
+            task.cancel()
+        await asyncio.gather(*self._speaking, return_exceptions=True)
         await self._hang_up()
         await self.engine.dispose()
 

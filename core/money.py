@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fractions import Fraction
 
 from core.errors import InvalidAmount
 
@@ -52,11 +51,6 @@ class Asset:
         if self.decimals == 0:
             return sign + digits
         return f"{sign}{digits[: -self.decimals]}.{digits[-self.decimals :]}"
-
-    def round_up_for_customer(self, exact: Fraction) -> int:
-        """Exact base units -> base units, rounded up to `quote_decimals` (what a customer owes)."""
-        step: int = 10 ** (self.decimals - min(self.quote_decimals, self.decimals))
-        return int(-(-exact // step)) * step
 
 
 def crypto(symbol: str, decimals: int, quote_decimals: int = 6) -> Asset:

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from fractions import Fraction
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from core import ids
 from core.context import Context
-from core.db import Raw
-from core.errors import Conflict, Invalid, InvalidAmount, NotFound
+from core.db import Database
+from core.errors import Conflict, Invalid, InvalidAmount, NotFound, Refused
 from core.idempotency import Answer, Once
 from core.money import Asset
 from payments.options import Wanted, lock_rates, offered
 from payments.tables import Invoice
 from payments.views import invoice_json
 from prices import book
+from prices.book import PriceBook
 from wallets.addresses import deposit_address
 from webhooks.endpoints import for_url
 from webhooks.events import LISTENS, NewEvent, render
 
 _PERCENT = re.compile(r"[0-9](\.[0-9]{1,6})?", re.ASCII)
 LARGEST_TOLERANCE = 5  # percent
+# A new invoice as views want to see it.
+_NOT_YET = dict.fromkeys(("settled_at", "cancelled_at", "mark", "mark_reason"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,57 +53,79 @@ class NewInvoice:
     webhook_url: str | None = None
 
 
-# Everything or nothing, in one round trip. A key that runs elsewhere is seen by its lock, one
-# that ran already by the conflict; both leave `go` empty and nothing is written.
+# The merchant's settings and the stored prices as they are: any change of a row has another xmin.
+_VERSION = f"""
+    select m.xmin::text || ' ' || ({book.VERSION}) from merchants m where m.id = %(merchant)s
+"""  # noqa: S608 - no value is pasted in, only prices' own query
+
+# Everything or nothing, in one round trip. A key that runs elsewhere is seen by its lock, one that
+# ran already by the conflict, prices or settings that have changed by their version; each leaves
+# `go` empty and nothing is written.
 _CREATE = f"""
 with guard as (
-    select %(key)s::text is null or pg_try_advisory_xact_lock(%(lock)s) as got
+    select ({_VERSION}) is not distinct from %(version)s as current,
+        %(key)s::text is null or pg_try_advisory_xact_lock(%(lock)s) as got
 ), first as (
     insert into idempotency_keys (scope, route, key, fingerprint, status, body, created_at)
-    select %(scope)s, %(route)s, %(key)s, %(fingerprint)s, 201, %(answer)s, %(now)s
-    from guard where got and %(key)s::text is not null
+    select %(scope)s, %(route)s, %(key)s, %(fingerprint)s, 201, %(answer)b, %(created_at)s
+    from guard where got and current and %(key)s::text is not null
     on conflict do nothing returning 1
 ), go as (
-    select from guard where got and (%(key)s::text is null or exists (select from first))
+    select from guard
+    where got and current and (%(key)s::text is null or exists (select from first))
 ), address as (
     insert into deposit_addresses
         (address, id, merchant_id, invoice_id, watch_until, created_at)
-    select %(address)s, %(address_id)s, %(merchant)s, %(id)s, %(monitored_until)s, %(now)s from go
+    select %(address)s, %(address_id)s, %(merchant)s, %(id)s, %(monitored_until)s, %(created_at)s
+    from go
 ), invoice as (
     insert into invoices (id, merchant_id, status, exception, currency, currency_decimals, amount,
         amount_paid, amount_confirmed, tolerance, address, options, reference, description,
         metadata, success_url, webhook_endpoint_id, created_at, expires_at, monitored_until)
-    select %(id)s, %(merchant)s, 'new', 'none', %(currency)s, %(currency_decimals)s, %(amount)s,
-        0, 0, %(tolerance)s, %(address)s, %(options)s, %(reference)s, %(description)s,
-        %(metadata)s, %(success_url)s, %(endpoint)s, %(now)s, %(expires_at)s, %(monitored_until)s
+    select %(id)s, %(merchant)s, %(status)s, %(exception)s, %(currency)s, %(currency_decimals)s,
+        %(amount)s, %(amount_paid)s, %(amount_confirmed)s, %(tolerance)s, %(address)s,
+        %(options)s::jsonb, %(reference)s, %(description)s, %(metadata)s::jsonb, %(success_url)s,
+        %(endpoint)s, %(created_at)s, %(expires_at)s, %(monitored_until)s
     from go
 ), event as (
     insert into events (id, merchant_id, type, subject, body, created_at)
-    select %(event)s, %(merchant)s, 'invoice.created', %(subject)s, %(body)s, %(now)s from go
+    select %(event)s, %(merchant)s, 'invoice.created', %(subject)s,
+        %(before)s || convert_from(%(answer)b, 'UTF8') || %(after)s, %(created_at)s
+    from go
 ), queued as (
     insert into deliveries (id, event_id, endpoint_id, status, attempts, due_at, created_at)
     select overlay(%(event)s::text placing substr(md5(%(event)s::text || e.id::text), 1, 12)
-        from 25)::uuid, %(event)s, e.id, 'pending', 0, %(now)s, %(now)s
+        from 25)::uuid, %(event)s, e.id, 'pending', 0, %(created_at)s, %(created_at)s
     from go, webhook_endpoints e, (select %(merchant)s::uuid as merchant_id,
         'invoice.created'::text as type, %(endpoint)s::uuid as endpoint_id) g
     where {LISTENS} returning 1
 )
-select (select got from guard), exists (select from go),
+select exists (select from go), got,
     (select pg_notify('deliveries', '') from queued limit 1)
-"""  # noqa: S608 - no value is pasted in, only webhooks' own condition
+from guard
+"""  # noqa: S608 - as above, and webhooks' own condition
 
-_REPLAY = """
-select fingerprint, status, body from idempotency_keys
-where scope = %(scope)s and route = %(route)s and key = %(key)s
-"""
-
-# All that must be known before, in one more round trip.
-_PREPARE = f"""
-select m.id is not null, m.accepts, ({book.VERSION}), earlier.*
-from (values (%(merchant)s::uuid)) as asked(id)
-left join merchants m using (id)
-left join ({_REPLAY}) as earlier on true
+# What all that rests on, and the answer that the key has already.
+_READ = f"""
+select ({_VERSION}), ({book.VERSION}), (select accepts from merchants where id = %(merchant)s),
+    earlier.fingerprint, earlier.status, earlier.body
+from (select) as asked
+left join idempotency_keys as earlier
+    on earlier.scope = %(scope)s and earlier.route = %(route)s and earlier.key = %(key)s
 """  # noqa: S608 - as above
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What an invoice of this merchant rests on, and the version that the statement compares."""
+
+    version: str
+    accepts: list[list[str]] | None
+    prices: PriceBook
+
+
+_KEPT = 10_000  # merchants
+_kept: WeakKeyDictionary[Database, dict[UUID, _Basis]] = WeakKeyDictionary()
 
 
 async def create(
@@ -108,120 +135,139 @@ async def create(
 
     Raises Invalid (naming the field), PriceUnavailable, Conflict `idempotency_in_progress`.
     A refusal before the write stores nothing, so the same key may be tried again.
+
+    The basis is the one of this merchant's last invoice as long as it stands, which the statement
+    itself sees to. Whatever is not simply done is looked at again with a basis read for it.
     """
-    endpoint: UUID | None = None
-    now = context.clock.now()
+    kept = _kept.setdefault(context.database, {})
+    basis = kept.get(merchant_id)
+    if basis is not None and request.webhook_url is None:
+        with suppress(Refused):
+            draft = _draft(context, merchant_id, request, basis)
+            if (answer := await _store(context, draft, basis, once)) is not None:
+                return answer
+    while True:
+        answer, basis = await _read(context, merchant_id, once)
+        if answer is not None:
+            return answer
+        if len(kept) >= _KEPT:
+            kept.clear()
+        kept[merchant_id] = basis
+        draft = _draft(context, merchant_id, request, basis)
+        if request.webhook_url is not None:
+            async with context.database.begin() as session:
+                draft["endpoint"] = await for_url(
+                    session, context, merchant_id, request.webhook_url, draft["created_at"]
+                )
+        if (answer := await _store(context, draft, basis, once)) is not None:
+            return answer
+
+
+async def _read(
+    context: Context, merchant_id: UUID, once: Once | None
+) -> tuple[Answer | None, _Basis]:
+    """The answer that the key has, else the basis as it is now. Raises NotFound, Invalid."""
     async with context.database.statement() as connection:
-        values = {**_once_values(once), "merchant": merchant_id}
-        cursor = await connection.execute(_PREPARE, values)
+        cursor = await connection.execute(_READ, {"merchant": merchant_id, **_once_values(once)})
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101  (`asked` has a row)
-        known, accepts, version, *earlier = row
-        if once is not None and (answer := _again(once, earlier)) is not None:
-            return answer
-        if not known:
+        version, prices, accepts, *earlier = row
+        if version is None:
             raise NotFound("no such merchant")
-        prices = await book.current(context.database, connection, version)
+        known = await book.current(context.database, connection, prices)
+    answer = None if once is None else _again(once, earlier)
+    return answer, _Basis(version, accepts, known)
+
+
+def _draft(
+    context: Context, merchant_id: UUID, request: NewInvoice, basis: _Basis
+) -> dict[str, Any]:
+    """The row under its columns' names. Raises Invalid, PriceUnavailable."""
+    now = context.clock.now()
     currency, amount, tolerance = _amounts(context, request)
-    wanted = Wanted(request.assets, request.networks, accepts)
+    wanted = Wanted(request.assets, request.networks, basis.accepts)
     pairs = offered(context.catalog, wanted)
-    options = lock_rates(pairs, amount, currency, prices, now)
-    if request.webhook_url is not None:
-        async with context.database.begin() as session:
-            endpoint = await for_url(session, context, merchant_id, request.webhook_url, now)
     network, address_id = pairs[0][0], ids.new()
     assert network.factory is not None  # noqa: S101  (offered() saw to it)
     assert network.deposit_init_code_hash is not None  # noqa: S101  (the settings did)
-    row = Invoice(
-        id=ids.new(),
-        merchant_id=merchant_id,
-        status="new",
-        exception="none",
-        currency=currency.symbol,
-        currency_decimals=currency.decimals,
-        amount=amount,
-        amount_paid=0,
-        amount_confirmed=0,
-        tolerance=tolerance,
-        address=deposit_address(network.factory, network.deposit_init_code_hash, address_id),
-        options=options,
-        reference=request.reference,
-        description=request.description,
-        metadata_=request.metadata,
-        success_url=request.success_url,
-        webhook_endpoint_id=endpoint,
-        created_at=now,
-        expires_at=now + timedelta(seconds=request.expires_in),
-        monitored_until=now + timedelta(seconds=request.expires_in + context.monitoring_seconds),
-    )
-    return await _store(context, row, address_id, once, now)
+    return {
+        "id": ids.new(),
+        "merchant": merchant_id,
+        "status": "new",
+        "exception": "none",
+        "currency": currency.symbol,
+        "currency_decimals": currency.decimals,
+        "amount": amount,
+        "amount_paid": 0,
+        "amount_confirmed": 0,
+        "tolerance": tolerance,
+        "address": deposit_address(network.factory, network.deposit_init_code_hash, address_id),
+        "address_id": address_id,
+        "options": lock_rates(pairs, amount, currency, basis.prices, now),
+        "reference": request.reference,
+        "description": request.description,
+        "metadata": request.metadata,
+        "success_url": request.success_url,
+        "endpoint": None,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=request.expires_in),
+        "monitored_until": now + timedelta(seconds=request.expires_in + context.monitoring_seconds),
+    }
 
 
 async def _store(
-    context: Context, row: Invoice, address_id: UUID, once: Once | None, now: datetime
-) -> Answer:
+    context: Context, draft: dict[str, Any], basis: _Basis, once: Once | None
+) -> Answer | None:
+    """The answer; None when the basis does not stand any more and nothing was written.
+
+    Raises Conflict while the key runs elsewhere, Invalid when it ran with another body.
+    """
+    row = cast("Invoice", SimpleNamespace(**draft, **_NOT_YET, metadata_=draft["metadata"]))
     shown = invoice_json(row, [], context.catalog, {}, context.public_url)
     answer = msgspec.json.encode(shown)
-    event_id = ids.new()
-    event = NewEvent(row.merchant_id, "invoice.created", shown["id"], shown)
-    values: dict[str, Any] = {
-        "id": row.id,
-        "merchant": row.merchant_id,
-        "currency": row.currency,
-        "currency_decimals": row.currency_decimals,
-        "amount": row.amount,
-        "tolerance": row.tolerance,
-        "address": row.address,
-        "address_id": address_id,
-        "options": Jsonb(row.options),
-        "reference": row.reference,
-        "description": row.description,
-        "metadata": Jsonb(row.metadata_),
-        "success_url": row.success_url,
-        "endpoint": row.webhook_endpoint_id,
-        "now": now,
-        "expires_at": row.expires_at,
-        "monitored_until": row.monitored_until,
-        "event": event_id,
-        "subject": shown["id"],
-        "body": render(event, event_id, now),
-        "answer": answer,
-        **_once_values(once),
-    }
+    event = ids.new()
+    # The event's body around the answer, which the statement puts in: it is sent but once.
+    before, _, after = render(
+        NewEvent(draft["merchant"], "invoice.created", shown["id"], {}), event, row.created_at
+    ).rpartition("{}")
+    values = (
+        draft
+        | _once_values(once)
+        | {
+            "options": msgspec.json.encode(row.options).decode(),
+            "metadata": msgspec.json.encode(row.metadata_).decode(),
+            "version": basis.version,
+            "event": event,
+            "subject": shown["id"],
+            "before": before,
+            "answer": answer,
+            "after": after,
+        }
+    )
     async with context.database.statement() as connection:
         cursor = await connection.execute(_CREATE, values)
         found = await cursor.fetchone()
-        assert found is not None  # noqa: S101  (a select without from always has a row)
-        got, done, _ = found
-        if done:
-            return Answer(201, answer)
-        if got and once is not None:
-            winner = await replay(connection, once)
-            if winner is not None:
-                return winner
-    raise Conflict(
-        "a request with this Idempotency-Key is still running", code="idempotency_in_progress"
-    )
+        assert found is not None  # noqa: S101  (`guard` has a row)
+        done, got, _ = found
+    if done:
+        context.database.notify_soon("event_pending")
+        return Answer(201, answer)
+    if not got:
+        raise Conflict(
+            "a request with this Idempotency-Key is still running", code="idempotency_in_progress"
+        )
+    return None
 
 
 def _once_values(once: Once | None) -> dict[str, Any]:
-    return {
-        "scope": once.scope if once else None,
-        "route": once.route if once else None,
-        "key": once.key if once else None,
-        "fingerprint": once.fingerprint if once else None,
-        "lock": once.lock if once else 0,
-    }
-
-
-async def replay(connection: Raw, once: Once) -> Answer | None:
-    """The stored answer to this key; Invalid `idempotency_mismatch` for another body."""
-    cursor = await connection.execute(_REPLAY, _once_values(once))
-    row = await cursor.fetchone()
-    return _again(once, row) if row else None
+    if once is None:
+        return dict.fromkeys(("scope", "route", "key", "fingerprint", "lock"))
+    values = {name: getattr(once, name) for name in ("scope", "route", "key", "fingerprint")}
+    return values | {"lock": once.lock}
 
 
 def _again(once: Once, row: Sequence[Any]) -> Answer | None:
+    """The answer that was stored; Invalid `idempotency_mismatch` for another body."""
     fingerprint, status, body = row
     if fingerprint is None:
         return None

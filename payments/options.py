@@ -67,31 +67,40 @@ def lock_rates(
     An asset without an acceptable price is not offered. Raises PriceUnavailable when none has
     one, Invalid when the amount is too large for an asset to express.
     """
-    options: list[dict[str, Any]] = []
+    locked: dict[Asset, dict[str, Any]] = {}
     refusal: PriceUnavailable | None = None
-    for network, token in pairs:
-        asset = token.asset
+    for asset in dict.fromkeys(token.asset for _, token in pairs):
         try:
-            rate = book.rate(asset.symbol, currency.symbol, now)
+            locked[asset] = _lock(asset, amount, currency, book, now)
         except PriceUnavailable as error:
             refusal = error
-            continue
-        units = owed(amount, currency, asset, rate.price)
-        if units > LARGEST:
-            raise Invalid.of("amount", f"too large to be paid in {asset.symbol}")
-        options.append(
-            {
-                "network": network.id,
-                "asset": asset.symbol,
-                "asset_id": token.asset_id,
-                "token": token.address,
-                "decimals": asset.decimals,
-                "quote_decimals": asset.quote_decimals,
-                "amount": str(units),
-                "rate": str(rate.price),
-                "price": rate.evidence,
-            }
-        )
-    if not options and refusal is not None:
+    if not locked and refusal is not None:
         raise refusal
-    return options
+    return [
+        {
+            "network": network.id,
+            "asset_id": token.asset_id,
+            "token": token.address,
+            **locked[token.asset],
+        }
+        for network, token in pairs
+        if token.asset in locked
+    ]
+
+
+def _lock(
+    asset: Asset, amount: int, currency: Asset, book: PriceBook, now: datetime
+) -> dict[str, Any]:
+    """What an asset's options have in common on every network."""
+    rate = book.rate(asset.symbol, currency.symbol, now)
+    units = owed(amount, currency, asset, rate.price)
+    if units > LARGEST:
+        raise Invalid.of("amount", f"too large to be paid in {asset.symbol}")
+    return {
+        "asset": asset.symbol,
+        "decimals": asset.decimals,
+        "quote_decimals": asset.quote_decimals,
+        "amount": str(units),
+        "rate": str(rate.price),
+        "price": rate.evidence,
+    }

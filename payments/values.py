@@ -25,8 +25,9 @@ def floor(value: Fraction) -> int:
 
 def owed(amount: int, currency: Asset, asset: Asset, price: int) -> int:
     """Base units of the currency -> base units of the asset, rounded up to its quote decimals."""
-    exact = Fraction(amount * SCALE * 10**asset.decimals, price * 10**currency.decimals)
-    return asset.round_up_for_customer(exact)
+    step: int = 10 ** (asset.decimals - min(asset.quote_decimals, asset.decimals))
+    worth_of_step = price * 10**currency.decimals * step
+    return int(-(-amount * SCALE * 10**asset.decimals // worth_of_step) * step)
 
 
 def show_price(price: int) -> str:

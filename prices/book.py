@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,7 +25,7 @@ select base, quote, price, updated_at, valid_until, refused, sources
   from prices order by base, quote
 """
 # Any change of a row gives it another xmin.
-VERSION = "select string_agg(xmin::text, ',' order by base, quote) from prices"
+VERSION = "select coalesce(string_agg(xmin::text, ',' order by base, quote), '') from prices"
 # What a source tells outside; the rest of a stored source is the oracle's own memory.
 _TOLD = (
     *("source", "network", "feed", "round_id", "price", "updated_at", "observed_at"),
@@ -121,6 +121,7 @@ class PriceBook:
 
     def __init__(self, rows: Iterable[StoredPrice]) -> None:
         self._rows = {(row.base, row.quote): row for row in rows}
+        self._rates: dict[tuple[str, str], tuple[datetime, datetime, Rate]] = {}
 
     @property
     def rows(self) -> list[StoredPrice]:
@@ -134,8 +135,25 @@ class PriceBook:
         """What one `base` costs in `quote`; 1 for a thing in itself.
 
         Raises PriceUnavailable, whose `extra["sources"]` are all sources asked and why each was
-        refused, when one leg is refused, stale or unknown.
+        refused, when one leg is refused, stale or unknown. A Rate is shared by all who ask while
+        nothing in it changes.
         """
+        known = self._rates.get((base, quote))
+        if known is None or not known[0] <= now < known[1]:
+            rate = self._rate(base, quote, now)
+            known = self._rates[base, quote] = (now, self._changes_at(base, quote, rate, now), rate)
+        return known[2]
+
+    def _changes_at(self, base: str, quote: str, rate: Rate, now: datetime) -> datetime:
+        """When a Rate told now is another one: an age has grown by a second, or it is stale."""
+        ages = [
+            leg.row.updated_at + timedelta(seconds=age_seconds(leg.row.updated_at, now) + 1)
+            for leg in self._legs(base, quote)
+            if leg.row.updated_at is not None
+        ]
+        return min([rate.valid_until, *ages]) if base != quote else now
+
+    def _rate(self, base: str, quote: str, now: datetime) -> Rate:
         if base == quote:
             evidence = {"source": "identity", "feed": None, "round_id": None}
             times = {"updated_at": show(now), "age_seconds": 0}
@@ -237,12 +255,12 @@ async def load(connection: Raw) -> PriceBook:
 _known: WeakKeyDictionary[Database, tuple[str, PriceBook]] = WeakKeyDictionary()
 
 
-async def current(database: Database, connection: Raw, version: str | None) -> PriceBook:
+async def current(database: Database, connection: Raw, version: str) -> PriceBook:
     """`load`, unless the book read last has this VERSION still: prices change every few minutes,
     and decoding their sources costs more than the rest of an invoice."""
     known = _known.get(database)
     if known is not None and known[0] == version:
         return known[1]
     book = await load(connection)
-    _known[database] = version or "", book
+    _known[database] = version, book
     return book

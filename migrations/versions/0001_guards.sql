@@ -58,7 +58,11 @@ create trigger has_postings after insert on journal_entries referencing new tabl
 create function queue_events() returns trigger language plpgsql as $$
 begin
     insert into event_pending (event_id) select id from written;
-    notify event_pending;
+    -- Transactions that notify commit one by one. Who makes invoices, the most frequent event and
+    -- the least urgent, therefore wakes the sequencer after the commit, once for many.
+    if exists (select from written where type <> 'invoice.created') then
+        notify event_pending;
+    end if;
     return null;
 end $$;
 

@@ -137,3 +137,13 @@ def test_a_crossed_rate_is_rounded_once(first: int, second: int) -> None:
     exact = Fraction(first, second) * SCALE
     if round(exact):
         assert book.rate("AAA", "BBB", NOW).price == round(exact)
+
+
+def test_a_rate_is_shared_while_nothing_in_it_changes() -> None:
+    fresh = PriceBook([ETH, EUR])
+    first = fresh.rate("ETH", "EUR", NOW)
+    assert fresh.rate("ETH", "EUR", NOW + timedelta(milliseconds=999)) is first
+    later = fresh.rate("ETH", "EUR", NOW + timedelta(seconds=1))
+    assert later.price == first.price
+    assert later.evidence["age_seconds"] == first.evidence["age_seconds"] + 1
+    assert fresh.rate("ETH", "EUR", NOW).evidence == first.evidence

@@ -1,4 +1,4 @@
-"""A wallet with money on a real chain, and what sends from it: driven by hand, one step at a time."""
+"""A wallet with money on a real chain, and what sends from it: driven by hand, step by step."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Rig:
         assert header is not None
         return header
 
-    def _batch(self, headers: list[Header], fork: int | None, _receipts: list[Receipt]) -> Batch:
+    def _batch(self, headers: list[Header], fork: int | None) -> Batch:
         start = self.cursor
         blocks = [
             Block(int(h.number, 16), h.hash, h.parentHash, int(h.timestamp, 16), h.miner)

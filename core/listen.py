@@ -77,12 +77,11 @@ class Listener:
             for channel in channels:
                 await connection.execute(f'listen "{channel}"')
             for channel in channels:
-                self.wake(channel)
+                self._wake(channel, "")
             self.ready.set()
             async for notification in connection.notifies():
-                self.wake(notification.channel, notification.payload)
+                self._wake(notification.channel, notification.payload)
 
-    def wake(self, channel: str, payload: str = "") -> None:
-        """As a notification would: for who committed work that this very process waits for."""
+    def _wake(self, channel: str, payload: str) -> None:
         for subscription in self._subscriptions[channel]:
             subscription.put(payload)

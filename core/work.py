@@ -120,13 +120,15 @@ async def run_alone(
     channel: str,
     step: Callable[[], Awaitable[int]],
     *,
+    full: int,
     poll_seconds: float = 5.0,
     gather_seconds: float = 0.05,
 ) -> None:
     """A singleton loop (DESIGN 1, decision 4): steps while there is work, then waits for `channel`.
 
-    `step` returns how much it did; 0 means that nothing is left for now. Between two steps it lets
-    work gather, so that a busy hour costs steps by time and not by row.
+    `step` returns how much it did; less than `full` means that nothing is left for now. Before a
+    step it lets work gather, so that a busy hour costs steps by time and not by row, and so that
+    whoever made the work is done with what is more urgent (a delivery).
     """
     while True:
         try:
@@ -137,10 +139,8 @@ async def run_alone(
                 while True:
                     await held.check()
                     notified.drain()
-                    if await step():
+                    if await step() < full and await notified.next(poll_seconds) is not None:
                         await asyncio.sleep(gather_seconds)
-                    else:
-                        await notified.next(poll_seconds)
         except (Lost, *DATABASE_AWAY) as error:
             log.warning("singleton_interrupted", loop=name, error=type(error).__name__)
             await asyncio.sleep(1)

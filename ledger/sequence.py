@@ -112,4 +112,6 @@ async def _append(connection: Raw, entries: Sequence[Content]) -> None:
 
 async def run(context: Context) -> None:
     """The singleton loop; a second one stands by."""
-    await run_alone(context, NAME, "entry_pending", lambda: number_pending(context.database))
+    await run_alone(
+        context, NAME, "entry_pending", lambda: number_pending(context.database), full=LIMIT
+    )

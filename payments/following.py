@@ -41,6 +41,7 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 1
 DEPTH_SECONDS = 5
+DELIVERIES_FIRST_SECONDS = 0.01  # what a block brought is told before the clock is looked at
 # Our own fault or a tampered row, by whichever way the statement went.
 REFUSED = (LedgerError, DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError)
 
@@ -134,6 +135,8 @@ class Following:
                 if ahead is not None and not ahead.done():
                     ahead.cancel()
                 self._ahead = {}
+        if pushed is not None:
+            await asyncio.sleep(DELIVERIES_FIRST_SECONDS)
         await self._idle()
 
     async def _read_after(self, batch: Batch, finalized: int | None) -> Batch | None:
@@ -170,7 +173,6 @@ class Following:
         async with self._context.database.begin() as session:
             applied = await apply_batch(session, self._context, self._network, batch)
         metrics.BATCH_SECONDS.labels(self._network.id).observe(time.perf_counter() - started)
-        self._context.listener.wake("deliveries")  # NOTIFY takes a while longer
         self._note(applied)
         if applied is None:
             self._log.info("batch_dropped", start=batch.start.number)

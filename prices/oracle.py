@@ -77,8 +77,9 @@ class Oracle:
                     while True:
                         await held.check()
                         await self.step()
-                        await asyncio.sleep(LEAST_PAUSE_SECONDS)
                         await self._wait(blocks, poll_seconds)
+                        # A block's payments come first, and blocks that follow fast are one look.
+                        await asyncio.sleep(LEAST_PAUSE_SECONDS)
             except (Lost, *DATABASE_AWAY) as error:
                 log.warning(
                     "oracle_interrupted", network=self._network.id, error=type(error).__name__

@@ -45,4 +45,6 @@ async def number_pending(database: Database, limit: int = LIMIT) -> int:
 
 async def run(context: Context) -> None:
     """The singleton loop; a second one stands by."""
-    await run_alone(context, NAME, "event_pending", lambda: number_pending(context.database))
+    await run_alone(
+        context, NAME, "event_pending", lambda: number_pending(context.database), full=LIMIT
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from eth_utils.crypto import keccak
 
+from tests.contracts import gas_payments
 from tests.contracts.chain import CONTRACTS, Chain, Contract, anvil
 
 REPORT = CONTRACTS / "gas-report.md"
@@ -43,8 +44,8 @@ class Row:
     usual: int
 
 
-def measure() -> list[Row]:
-    """Every figure of the report, from one new chain."""
+def measure() -> tuple[list[Row], list[gas_payments.Row]]:
+    """Every figure of the report, from one new chain: sweeps; payments and payouts."""
     with anvil() as chain:
         factory = ready_factory(chain)
         token = chain.create("SandboxToken", "Dollar", "USD", 6)
@@ -63,10 +64,10 @@ def measure() -> list[Row]:
                 first = _sweep(chain, factory, address, salts, fresh=size, known=known)
                 again = _sweep(chain, factory, address, salts, fresh=0, known=known)
                 rows.append(Row(asset, size, first, again, key))
-    return rows
+        return rows, gas_payments.measure(chain, factory, chain.accounts[1])
 
 
-def report(rows: list[Row]) -> str:
+def report(rows: list[Row], payments: list[gas_payments.Row]) -> str:
     """The page's text."""
     lines = [
         "| asset | batch | first sweep | used again | the usual way |",
@@ -76,7 +77,7 @@ def report(rows: list[Row]) -> str:
             for row in rows
         ),
     ]
-    return "\n".join((TITLE, *lines, ""))
+    return "\n".join((TITLE, *lines, gas_payments.report(payments)))
 
 
 TITLE = """# Gas per swept deposit
@@ -124,4 +125,4 @@ def _sweep(
 
 
 if __name__ == "__main__":
-    REPORT.write_text(report(measure()))
+    REPORT.write_text(report(*measure()))

@@ -123,6 +123,7 @@ def verify_ledger(url: str) -> Report:
 def environment_of_sandbox(directory: Path) -> dict[str, str] | None:
     """What another process of the sandbox that runs there needs, if one does."""
     from sandbox import ready
+    from sandbox.keys import socket_in
 
     found = ready.read(directory)
     if found is None:
@@ -133,6 +134,8 @@ def environment_of_sandbox(directory: Path) -> dict[str, str] | None:
         "BEZANT_DATA_DIR": str(directory),
         "BEZANT_PUBLIC_URL": found["api_url"],
         "BEZANT_SECRET_KEY_FILE": str(directory / "keys" / "secret.key"),
+        "BEZANT_SERVICE_KEY_FILE": str(directory / "keys" / "service.key"),
+        "BEZANT_SIGNER_SOCKET": str(socket_in(directory / "signer")),
     }
 
 

@@ -40,25 +40,19 @@ class Anvil:
         self, chain_id: int, genesis: int, state: Path, log: Path, now: Callable[[], int]
     ) -> None:
         self.chain_id = chain_id
-        self._genesis = genesis
-        self._state = state
-        self._log = log
         self._now = now
-        self.child: Child | None = None
-        self.node = Node("")
+        port = _free_port()
+        self.node = Node(f"http://127.0.0.1:{port}")
+        arguments = [
+            binary(), "--silent", "--host", "127.0.0.1", "--port", str(port),
+            "--chain-id", str(chain_id), "--timestamp", str(genesis),
+            "--state", str(state), "--state-interval", str(SAVE_SECONDS),
+            "--prune-history", str(STATES_KEPT),
+        ]  # fmt: skip
+        self.child = Child(f"anvil {chain_id}", arguments, log)
 
     async def start(self) -> None:
         """At a port that stays the same from the first start on."""
-        if self.child is None:
-            port = _free_port()
-            self.node = Node(f"http://127.0.0.1:{port}")
-            arguments = [
-                binary(), "--silent", "--host", "127.0.0.1", "--port", str(port),
-                "--chain-id", str(self.chain_id), "--timestamp", str(self._genesis),
-                "--state", str(self._state), "--state-interval", str(SAVE_SECONDS),
-                "--prune-history", str(STATES_KEPT),
-            ]  # fmt: skip
-            self.child = Child(f"anvil {self.chain_id}", arguments, self._log)
         await self.child.start()
         await self._wait()
         # Neither impersonation nor its idea of the time is part of its state.
@@ -66,7 +60,6 @@ class Anvil:
         await self.node.set_time(self._now())
 
     async def _wait(self) -> None:
-        assert self.child is not None  # noqa: S101  (start made it)
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while True:
             try:

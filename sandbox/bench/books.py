@@ -21,7 +21,7 @@ from payments.creation import NewInvoice, create
 from prices.rates import SCALE
 from sandbox import contracts
 from sandbox.bench.house import House
-from sandbox.deploy import deploy
+from sandbox.deploy import deploy, plan
 from sandbox.node import Node
 from sandbox.world import CONFIRMATIONS
 
@@ -31,11 +31,8 @@ PRICES = {"ETH": 2500, "USDC": 1}
 
 async def make_network(house: House, node: Node) -> Network:
     """Deploys all that a sandbox network has; ETH and USDC are followed."""
-    owner, treasury = (
-        bytes.fromhex(key)
-        for key in (house.sandbox.state.owner_key, house.sandbox.state.treasury_key)
-    )
-    chain = await deploy(node, CHAIN_ID, owner, treasury)
+    chain = plan(CHAIN_ID, node.url, house.sandbox.house)
+    await deploy(node, chain, house.sandbox.house)
     code_hash = await node.read(chain.factory, contracts.call("INIT_CODE_HASH()"))
     usdc = chain.tokens["USDC"]
     return Network(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,29 +91,31 @@ def test_the_ready_file_says_it_all(sandbox: Town) -> None:
         "api_url", "api_key", "operator_key", "approver_key", "database_url", "networks",
         "exchanges", "pids",
     } <= ready.keys()  # fmt: skip
-    assert ready["approver_key"] is None
+    assert re.fullmatch("0x[0-9a-f]{64}", ready["approver_key"])
     assert ready["exchanges"] is None
     assert [n["network"] for n in ready["networks"]] == ["eip155:31337", "eip155:31338"]
     for network in ready["networks"]:
         assert {"ETH/USD", "EUR/USD", "USDC/USD"} <= network["feeds"].keys()
         assert network["tokens"].keys() == {"USDC", "USDT", "DAI", "T24", "FEE", "BLK"}
         assert network["factory"].startswith("0x")
-        assert network["router"] is None
-    assert len({n["factory"] for n in ready["networks"]}) == 1
-    assert ready["pids"]["signer"] is None
+        assert network["router"].startswith("0x")
+    for name in ("factory", "router", "multisend", "treasury"):
+        assert len({n[name] for n in ready["networks"]}) == 1
     assert ready["pids"]["simulators"] is None
     assert all(lives(pid) for pid in pids(ready))
-    for name, word in (("api", "api"), ("worker", "worker"), ("postgres", "postgres")):
+    for name in ("api", "worker", "signer", "postgres"):
         command = Path(f"/proc/{ready['pids'][name]}/cmdline").read_bytes().split(b"\0")
-        assert any(word.encode() in part for part in command[:4])
+        assert any(name.encode() in part for part in command[:4])
     with psycopg.connect(ready["database_url"]) as connection:
         assert connection.execute("select count(*) from merchants").fetchone() is not None
 
 
 def test_its_keys_are_for_its_user_only(sandbox: Town) -> None:
-    for file in (sandbox.data / "ready.json", *(sandbox.data / "keys").iterdir()):
+    files = [sandbox.data / "ready.json", *(sandbox.data / "keys").iterdir()]
+    for directory in (sandbox.data / "keys", sandbox.data / "signer"):
+        assert directory.stat().st_mode & 0o077 == 0, directory
+    for file in files:
         assert file.stat().st_mode & 0o077 == 0, file
-    assert (sandbox.data / "keys").stat().st_mode & 0o077 == 0
 
 
 # -- its life ------------------------------------------------------------------------------------
@@ -124,7 +127,7 @@ async def test_the_dead_are_started_again_the_stopped_are_not_and_all_end_togeth
     own.start("--fresh", "--networks", "1")
     first = own.ready
     assert [n["network"] for n in first["networks"]] == ["eip155:31337"]
-    for name in ("worker", "api", "postgres"):
+    for name in ("worker", "api", "signer", "postgres"):
         await own.reborn(name, own.kill(name))
     anvil = own.ready["pids"]["anvil"][0]
     os.kill(anvil, signal.SIGKILL)

@@ -27,6 +27,7 @@ from standardwebhooks.webhooks import Webhook
 
 from core.ids import new
 from core.networks import NATIVE
+from sandbox.keys import socket_in
 from tests.waiting import eventually
 from tests.world import Node, calldata, connect
 
@@ -123,6 +124,8 @@ class Town:
             "BEZANT_DATA_DIR": str(self.data),
             "BEZANT_PUBLIC_URL": self.ready["api_url"],
             "BEZANT_SECRET_KEY_FILE": str(self.data / "keys" / "secret.key"),
+            "BEZANT_SERVICE_KEY_FILE": str(self.data / "keys" / "service.key"),
+            "BEZANT_SIGNER_SOCKET": str(socket_in(self.data / "signer")),
         }
 
 

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 # Every channel that anybody notifies; a process that does not care is not woken by it.
 CHANNELS = (
     "block", "clock", "deliveries", "entry_pending", "event_pending", "events", "invoice", "keys",
-    "payouts", "prices", "transactions",
+    "payouts", "prices", "screenings", "transactions",
 )  # fmt: skip
 CLOCK_POLL_SECONDS = 5
 
@@ -61,6 +61,7 @@ async def open_context(settings: Settings, *, listen: bool = True) -> AsyncItera
         sandbox=settings.configuration.sandbox,
         monitoring_seconds=settings.configuration.monitoring_seconds,
         limits=settings.configuration.request_limits,
+        risk=settings.risk,
     )
     tasks: list[asyncio.Task[None]] = []
     try:

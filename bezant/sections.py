@@ -12,6 +12,7 @@ from core.money import AMOUNT_PATTERN
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
 Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+FileName = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -111,9 +112,16 @@ class LimitsSection(Section):
 
 
 class ScreeningSection(Section):
-    """Whose money is not taken and who is not paid. `lists`: files, relative to bezant.toml."""
+    """Whose money is held and who is not paid. Files are relative to bezant.toml."""
 
-    lists: list[Annotated[str, Field(min_length=1)]] = []
+    lists: list[FileName] = []
+    mixers: list[FileName] = []
+    list_max_age_hours: Positive | None = None
+    verdict_lifetime_hours: Positive = 24
+    retry_seconds: Positive = 30
+    address_book_cooling_hours: Count = 24
+    provider_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
+    provider_timeout_seconds: Positive = 10
 
 
 class Configuration(Section):

@@ -10,12 +10,13 @@ import base64
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bezant.places import data_dir
+from core.context import RiskSettings
 from core.errors import Misconfigured
 from core.networks import Catalog
 from core.secrets import SecretBox
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # the signer reads no bezant.toml and so starts without pydan
     from bezant.sections import Configuration
 
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
+HOUR = 3600
 LONGEST_SOCKET = 100  # bytes; the kernel takes 107 of a Unix socket's path
 
 
@@ -42,12 +44,35 @@ class Settings:
     secret_key: str | None = field(repr=False)
     signer_socket: Path | None = None
     service_key: bytes | None = field(default=None, repr=False)
+    screening_key: str | None = field(default=None, repr=False)
 
     @property
-    def screening_lists(self) -> tuple[Path, ...]:
+    def sanctions_lists(self) -> tuple[Path, ...]:
         """Files of addresses; a relative one lies beside bezant.toml."""
-        lists = self.configuration.screening.lists
-        return tuple(self.file.absolute().parent / Path(name).expanduser() for name in lists)
+        return self._beside(self.configuration.screening.lists)
+
+    @property
+    def mixer_lists(self) -> tuple[Path, ...]:
+        """As `sanctions_lists`."""
+        return self._beside(self.configuration.screening.mixers)
+
+    @property
+    def risk(self) -> RiskSettings:
+        """What is asked before money counts or leaves."""
+        section = self.configuration.screening
+        age = section.list_max_age_hours
+        return RiskSettings(
+            cooling=section.address_book_cooling_hours * HOUR,
+            list_max_age=None if age is None else age * HOUR,
+            verdict_lifetime=section.verdict_lifetime_hours * HOUR,
+            retry=section.retry_seconds,
+            provider_url=section.provider_url,
+            provider_key=self.screening_key,
+            provider_timeout=section.provider_timeout_seconds,
+        )
+
+    def _beside(self, names: Sequence[str]) -> tuple[Path, ...]:
+        return tuple(self.file.absolute().parent / Path(name).expanduser() for name in names)
 
     def secrets(self) -> SecretBox:
         """Raises Misconfigured when there is no key."""
@@ -126,6 +151,7 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
         secret_key=secret_key,
         signer_socket=_signer_socket(environment),
         service_key=_service_key(environment),
+        screening_key=_secret(environment, "BEZANT_SCREENING_KEY"),
     )
 
 

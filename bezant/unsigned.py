@@ -26,6 +26,4 @@ class NoSigner:
         self._away()
 
     def _away(self) -> NoReturn:
-        raise SignerAway(
-            "no signer is configured (BEZANT_SIGNER_SOCKET)"
-        )
+        raise SignerAway("no signer is configured (BEZANT_SIGNER_SOCKET)")

@@ -126,6 +126,7 @@ FILES = [
         "greater than or equal to 1",
     ),
     (document(screening={"lists": "ofac.txt"}), "screening.lists", "'ofac.txt'", "valid list"),
+    (document(screening={"provider_url": "x"}), "screening.provider_url", "'x'", "match pattern"),
     (document(house_currency="XYZ"), "house_currency", "'XYZ'", "ISO 4217"),
     ({"networks": {"ethereum": NETWORK}}, "networks.ethereum", "'ethereum'", "eip155"),
     ({}, "networks", "missing", "must be given"),
@@ -204,7 +205,7 @@ def test_who_signs_is_named_and_its_secrets_stay_unread(tmp_path: Path) -> None:
     settings = load(file, given)
     assert settings.signer_socket == Path("/run/bezant/signer.sock")
     assert settings.service() == bytes(32)
-    assert settings.screening_lists == (tmp_path / "sanctioned.txt", Path("/lists/own.txt"))
+    assert settings.sanctions_lists == (tmp_path / "sanctioned.txt", Path("/lists/own.txt"))
     assert KEY not in repr(settings)
     assert "canary" not in repr(settings)
     assert keystore_password(given) == "canary-of-a-password"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import encode
+from eth_abi.grammar import parse
 from eth_hash.auto import keccak
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,10 +50,10 @@ def runtime(name: str) -> str:
 
 
 def call(signature: str, *arguments: Any) -> str:
-    """Calldata: `mint(address,uint256)` and its arguments."""
-    types = signature[signature.index("(") + 1 : -1]
-    selector = keccak(signature.encode())[:4]
-    return "0x" + (selector + encode(types.split(",") if types else [], arguments)).hex()
+    """Calldata: `mint(address,uint256)` and its arguments; structs are tuples, in both."""
+    types = signature[signature.index("(") :]
+    names = [one.to_type_str() for one in parse(types).components] if arguments else []
+    return "0x" + (keccak(signature.encode())[:4] + encode(names, arguments)).hex()
 
 
 def together(calls: Sequence[tuple[str, str]]) -> tuple[str, str]:

@@ -35,6 +35,14 @@ async def examine(network: Network) -> list[Row]:
         async with Contracts(url, timeout=int(TIMEOUT_SECONDS)) as contracts:
             rows.append(await _guarded("factory", _factory(network, contracts)))
             rows += [
+                await _guarded(about, _code(contracts, address))
+                for about, address in (
+                    ("multisend", network.multisend),
+                    ("sanctions oracle", network.sanctions_oracle),
+                )
+                if address is not None
+            ]
+            rows += [
                 await _guarded(f"token {token.asset.symbol}", _token(contracts, token))
                 for token in network.tokens
                 if not token.is_native
@@ -97,6 +105,12 @@ async def _factory(network: Network, contracts: Contracts) -> tuple[str, str]:
         return "ok", sentence
     since = datetime.fromtimestamp(state.effective_from, UTC)
     return "note", f"{sentence} {state.proposed} is proposed, from {show(since)} on."
+
+
+async def _code(contracts: Contracts, address: str) -> tuple[str, str]:
+    if not await contracts.has_code(address):
+        return "bad", f"there is no contract at {checksum(address)}."
+    return "ok", f"it is at {checksum(address)}."
 
 
 async def _token(contracts: Contracts, token: Token) -> tuple[str, str]:

@@ -37,6 +37,7 @@ _FACTORY = [
     _getter("effectiveFrom", "uint256"),
 ]
 _TOKEN = [_getter("decimals", "uint8")]
+_ROUTER = [_getter("factory", "address"), _getter("quoteKey", "address")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class FactoryState:
     treasury: str | None
     proposed: str | None
     effective_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouterState:
+    """What a PaymentRouter says of itself; addresses in EIP-55, None for the zero address."""
+
+    factory: str | None
+    quote_key: str | None
 
 
 class Contracts:
@@ -68,7 +77,7 @@ class Contracts:
 
     async def factory(self, address: str) -> FactoryState | None:
         """None where there is no contract. Raises EndpointFailed."""
-        if not await self._has_code(address):
+        if not await self.has_code(address):
             return None
         init_code_hash, owner, treasury, proposed, effective_from = [
             await self._read(address, _FACTORY, entry["name"]) for entry in _FACTORY
@@ -81,13 +90,23 @@ class Contracts:
             int(effective_from),
         )
 
+    async def router(self, address: str) -> RouterState | None:
+        """None where there is no contract. Raises EndpointFailed."""
+        if not await self.has_code(address):
+            return None
+        factory, quote_key = [
+            await self._read(address, _ROUTER, entry["name"]) for entry in _ROUTER
+        ]
+        return RouterState(_known(factory), _known(quote_key))
+
     async def decimals(self, token: str) -> int | None:
         """None where there is no contract. Raises EndpointFailed."""
-        if not await self._has_code(token):
+        if not await self.has_code(token):
             return None
         return int(await self._read(token, _TOKEN, "decimals"))
 
-    async def _has_code(self, address: str) -> bool:
+    async def has_code(self, address: str) -> bool:
+        """Raises EndpointFailed."""
         try:
             return bool(await self._web3.eth.get_code(self._web3.to_checksum_address(address)))
         except (Web3Exception, ClientError, TimeoutError) as error:

@@ -26,7 +26,9 @@ from api import (
     merchants,
     networks,
     openapi,
+    payouts,
     prices,
+    refunds,
     webhook_endpoints,
 )
 from api.edge import Edge
@@ -41,6 +43,8 @@ PURGE_SECONDS = 3600
 ROUTERS: tuple[APIRouter, ...] = (
     invoices.router,
     deposits.router,
+    payouts.router,
+    refunds.router,
     ledger.router,
     webhook_endpoints.router,
     events.router,

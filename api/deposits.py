@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import paging, queries, schemas
 from api.auth import merchant_of, require
-from api.idempotency import once
+from api.idempotency import once, required
 from api.paging import Page
 from core import ids
 from core.context import Context
-from core.errors import Invalid
+from core.errors import Forbidden
 from merchants.keys import Principal
-from payments import decisions, deposits
+from payments import decisions, deposits, refunds
 
 router = APIRouter(prefix="/v1/deposits", tags=["Deposits"])
 
@@ -25,7 +25,8 @@ Writer = Annotated[Principal, require("deposits:write")]
 
 
 class Resolution(schemas.Body):
-    """`credit` counts the money for an invoice or the balance; `ignore` leaves it in the inbox."""
+    """`credit` counts the money for an invoice or the balance; `refund` sends it to `address`;
+    `ignore` leaves it in the inbox."""
 
     action: Literal["credit", "refund", "ignore"]
     invoice: Annotated[str, Field(max_length=64)] | None = None
@@ -69,16 +70,29 @@ async def show(deposit: str, request: Request, caller: Reader) -> Response:
 
 @router.post("/{deposit}/resolve", response_model=schemas.Deposit)
 async def resolve(deposit: str, body: Resolution, request: Request, caller: Writer) -> Response:
-    """Decides about money in the inbox. `refund` is not available yet: 422 `not_available`."""
+    """Decides about money in the inbox. A refund needs the scope `payouts:write` as well, and an
+    `Idempotency-Key`; the answer names it in `refund`."""
     context: Context = request.app.state.context
     merchant_id = merchant_of(caller)
     invoice_id = queries.read_id("invoice", "inv", body.invoice)
     deposit_id = ids.read("dep", deposit)
+    if body.action == "refund" and not caller.may("payouts:write"):
+        raise Forbidden("this key lacks the scope payouts:write", code="missing_scope")
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
         if body.action == "refund":
-            await deposits.show(session, context, deposit_id, merchant_id)
-            raise Invalid("refunds are not available yet", code="not_available")
+            await deposits.find(session, deposit_id, merchant_id)
+            required(request)
+            refund = await refunds.resolve(
+                session,
+                context,
+                merchant_id,
+                deposit_id,
+                body.address,
+                ids.show("key", caller.key_id),
+            )
+            shown = await deposits.show(session, context, deposit_id, merchant_id)
+            return 200, {**shown, "refund": refund["id"]}
         return 200, await decisions.resolve(
             session, context, merchant_id, deposit_id, body.action, invoice_id
         )

@@ -39,6 +39,7 @@ MONEY_ROUTES = (
     "POST /v1/sweeps%",
     "POST /v1/wallets/%/payouts",
     "POST /v1/invoices/%/refunds",
+    "POST /v1/refunds/%/confirm",
     "POST /v1/deposits/%/resolve",
 )
 
@@ -58,6 +59,14 @@ def once_of(request: Request, principal: Principal) -> Once | None:
         key=key,
         fingerprint=fingerprint(limits.body_of(request.scope)),
     )
+
+
+def required(request: Request) -> None:
+    """Where money moves nobody may be left guessing whether it did. Raises Invalid."""
+    if request.headers.get(_HEADER) is None:
+        raise Invalid.of(
+            "Idempotency-Key", "is required where money moves", code="idempotency_key_required"
+        )
 
 
 def fingerprint(body: bytes) -> bytes:

@@ -25,7 +25,6 @@ router = APIRouter(prefix="/v1/invoices", tags=["Invoices"], route_class=Direct)
 
 Reader = Annotated[Principal, require("invoices:read")]
 Writer = Annotated[Principal, require("invoices:write")]
-Payer = Annotated[Principal, require("payouts:write")]
 Status = Literal["new", "processing", "settled", "expired", "invalid"]
 
 
@@ -56,14 +55,6 @@ class Mark(schemas.Body):
 
     status: Literal["settled", "invalid"]
     reason: Annotated[str, Field(min_length=1, max_length=500)]
-
-
-class RefundRequest(schemas.Body):
-    """Of an invoice's money, back to its payer."""
-
-    variant: Literal["full", "overpaid", "custom"]
-    address: Annotated[str, Field(max_length=64)]
-    amount: schemas.Amount | None = None
 
 
 @router.post("", status_code=201, response_model=schemas.Invoice)
@@ -152,13 +143,6 @@ async def timeline(invoice: str, request: Request, caller: Reader) -> Response:
 async def evidence(invoice: str, request: Request, caller: Reader) -> Response:
     """Not available yet: 422 `not_available`."""
     return await _not_available(request, caller, invoice, "evidence bundles")
-
-
-@router.post("/{invoice}/refunds", status_code=201, response_model=schemas.Shown)
-async def refund(invoice: str, body: RefundRequest, request: Request, caller: Payer) -> Response:
-    """Not available yet: 422 `not_available`."""
-    merchant_of(caller)
-    return await _not_available(request, caller, invoice, "refunds")
 
 
 async def _not_available(request: Request, caller: Principal, invoice: str, what: str) -> Response:

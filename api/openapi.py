@@ -74,6 +74,16 @@ _IDEMPOTENCY_KEY = {
     },
 }
 
+# Where a request without a key is refused.
+_MONEY = frozenset(
+    (
+        "/v1/payouts",
+        "/v1/payout_batches",
+        "/v1/invoices/{invoice}/refunds",
+        "/v1/refunds/{refund}/confirm",
+    )
+)
+
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """The document, made once."""
@@ -101,9 +111,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refused |= {"400", "413"}
     if method == "post":
         refused.add("409")
-        operation.setdefault("parameters", []).append(
-            {"$ref": "#/components/parameters/IdempotencyKey"}
-        )
+        name = "IdempotencyKeyRequired" if path in _MONEY else "IdempotencyKey"
+        operation.setdefault("parameters", []).append({"$ref": f"#/components/parameters/{name}"})
     responses = operation["responses"]
     for answer in responses.values():
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
@@ -133,7 +142,10 @@ def _add_components(document: dict[str, Any]) -> None:
         }
         for status, text in _REFUSALS.items()
     }
-    components["parameters"] = {"IdempotencyKey": _IDEMPOTENCY_KEY}
+    components["parameters"] = {
+        "IdempotencyKey": _IDEMPOTENCY_KEY,
+        "IdempotencyKeyRequired": _IDEMPOTENCY_KEY | {"required": True},
+    }
     components["securitySchemes"] = {
         "apiKey": {
             "type": "http",

@@ -20,7 +20,7 @@ from core.db import Raw
 from core.errors import ChainError, PriceUnavailable
 from core.networks import GWEI, Network, Token
 from core.work import DATABASE_AWAY
-from payments.values import worth
+from payments.values import owed
 from prices.book import PriceBook
 
 log = structlog.get_logger()
@@ -94,11 +94,10 @@ def quote(
     gas = gas_of(token, together if network.multisend else 1)
     per_gas = figures.base_fee + max(figures.priority_fee, FLOOR)
     native = network.tokens[0].asset
-    rate = prices.rate(native.symbol, token.asset.symbol, now)
-    exact = worth(gas * per_gas, native.decimals, rate.price, token.asset.decimals)
+    rate = prices.rate(token.asset.symbol, native.symbol, now)
     most = min(network.fees.max_fee, max(GROWTH * per_gas, LEAST_CAP_PER_GAS))
     return FeeQuote(
-        units=token.asset.round_up_for_customer(exact),
+        units=owed(gas * per_gas, native, token.asset, rate.price),
         cap=ROOM * gas_of(token, 1) * most,
         evidence={
             "gas": gas,

@@ -92,6 +92,29 @@ async def show_batch(
     return batch_json(batch, rows, context.catalog, await beside_of(session, rows))
 
 
+async def batches(
+    session: AsyncSession,
+    context: Context,
+    merchant_id: UUID | None,
+    *,
+    limit: int,
+    cursor: UUID | None,
+) -> tuple[list[dict[str, Any]], bool]:
+    """Newest first, with their summaries but without their payouts, and whether there are more."""
+    query = select(PayoutBatch).order_by(PayoutBatch.id.desc()).limit(limit + 1)
+    if merchant_id is not None:
+        query = query.where(PayoutBatch.merchant_id == merchant_id)
+    if cursor is not None:
+        query = query.where(PayoutBatch.id < cursor)
+    found = (await session.scalars(query)).all()
+    rows: dict[UUID | None, list[Payout]] = defaultdict(list)
+    of = Payout.batch_id.in_([batch.id for batch in found])
+    for row in await session.scalars(select(Payout).where(of)):
+        rows[row.batch_id].append(row)
+    shown = [batch_json(batch, rows[batch.id], context.catalog) for batch in found[:limit]]
+    return [{**one, "payouts": []} for one in shown], len(found) > limit
+
+
 async def beside_of(session: AsyncSession, rows: Sequence[Payout]) -> Beside:
     """Transactions, approvals and refunds of these payouts: one statement each."""
     if not rows:

@@ -215,15 +215,10 @@ async def test_cancel_and_mark(world: World) -> None:
 
 async def test_what_is_not_there_yet_says_so(world: World) -> None:
     invoice = (await world.one.post(PATH, GOOD)).json["id"]
-    refund = {"variant": "full", "address": "0x" + "11" * 20}
-    for answer in (
-        await world.one.get(f"{PATH}/{invoice}/evidence"),
-        await world.one.post(f"{PATH}/{invoice}/refunds", refund),
-    ):
-        assert (answer.status, answer.code) == (422, "not_available")
+    answer = await world.one.get(f"{PATH}/{invoice}/evidence")
+    assert (answer.status, answer.code) == (422, "not_available")
     nobody = f"{PATH}/inv_01h455vb4pex5vsknk084sn02q"
     assert (await world.one.get(f"{nobody}/evidence")).status == 404
-    assert (await world.one.post(f"{nobody}/refunds", refund)).status == 404
 
 
 async def test_an_operator_reads_all_and_writes_for_nobody(world: World) -> None:

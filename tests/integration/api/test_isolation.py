@@ -37,6 +37,13 @@ PATHS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "/v1/events/{event}", None),
     ("POST", "/v1/events/{event}/redeliver", None),
     ("GET", "/v1/ledger/entries/{entry}", None),
+    ("GET", "/v1/payouts/{payout}", None),
+    ("POST", "/v1/payouts/{payout}/approve", {"approver": "0x" + "1" * 40, "signature": "0x"}),
+    ("POST", "/v1/payouts/{payout}/reject", {"reason": "x"}),
+    ("GET", "/v1/payout_batches/{batch}", None),
+    ("GET", "/v1/refunds/{refund}", None),
+    ("POST", "/v1/refunds/{refund}/confirm", {}),
+    ("POST", "/v1/refunds/{refund}/reject", {"reason": "x"}),
 ]
 UNKNOWN = {
     "invoice": "inv_01h455vb4pex5vsknk084sn02q",
@@ -44,6 +51,9 @@ UNKNOWN = {
     "endpoint": "whe_01h455vb4pex5vsknk084sn02q",
     "event": "evt_01h455vb4pex5vsknk084sn02q",
     "entry": "je_01h455vb4pex5vsknk084sn02q",
+    "payout": "pay_01h455vb4pex5vsknk084sn02q",
+    "batch": "bat_01h455vb4pex5vsknk084sn02q",
+    "refund": "ref_01h455vb4pex5vsknk084sn02q",
 }
 
 
@@ -63,10 +73,14 @@ async def things(world: World) -> Ids:
         "hash": "0x" + "ab" * 32,
         "now": now,
         "entry": entry,
+        "payout": ids.new(),
+        "batch": ids.new(),
+        "refund": ids.new(),
     }
     async with world.context.database.begin() as session:
         await session.execute(text(DEPOSIT), values)
         await session.execute(text(ENTRY), values)
+        await session.execute(text(PAYOUT), values)
         event = await session.scalar(text("select id from events limit 1"))
     return {
         "invoice": invoice.json["id"],
@@ -74,6 +88,9 @@ async def things(world: World) -> Ids:
         "endpoint": endpoint.json["id"],
         "event": ids.show("evt", event),
         "entry": ids.show("je", entry),
+        "payout": ids.show("pay", values["payout"]),
+        "batch": ids.show("bat", values["batch"]),
+        "refund": ids.show("ref", values["refund"]),
     }
 
 
@@ -93,6 +110,22 @@ with entry as (
 insert into postings
 select entry.id, n, account, 'ETH', amount, posted_at from entry,
 (values (0, 'network:x:deposits', 10), (1, 'merchant:x:pending', -10)) p(n, account, amount)
+"""
+PAYOUT = """
+with batch as (
+    insert into payout_batches values (:batch, :merchant, 'key_x', :now)
+), payout as (
+    insert into payouts (id, merchant_id, batch_id, status, reasons, source, network, asset, token,
+        amount, fee, fee_paid_by, fee_quote, fee_cap, address, initiator, needed, given, overdrawn,
+        hot_short, final, generation, created_at)
+    values (:payout, :merchant, :batch, 'requested', '[]', 'merchant:x:available', :network, 'ETH',
+        'native', 10, 1, 'merchant', '{}', 1, '0x1111111111111111111111111111111111111111',
+        'key_x', 0, 0, false, false, false, 0, :now)
+)
+insert into refunds (id, merchant_id, invoice_id, variant, network, asset, amount, address,
+    asked_by, created_at)
+values (:refund, :merchant, :invoice, 'custom', :network, 'ETH', 10,
+    '0x1111111111111111111111111111111111111111', 'customer', :now)
 """
 
 
@@ -142,6 +175,9 @@ async def test_lists_hold_only_ones_own(world: World, things: Ids) -> None:
         "/v1/events",
         "/v1/ledger/entries",
         "/v1/ledger/accounts",
+        "/v1/payouts",
+        "/v1/payout_batches",
+        "/v1/refunds",
         f"/v1/invoices?cursor={UNKNOWN['invoice'].replace('01h', '7zz')}",
     ):
         page = await world.two.get(path)

@@ -1,0 +1,96 @@
+"""What would become of a payout: the same questions as for a real one, and nothing remembered."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core import ids
+from core.addresses import checksum
+from core.context import Context
+from ledger.accounts import Debt, merchant
+from payments.payout_facts import ALLOWED, PayoutFact, judge
+from payments.payout_requests import NewPayout, ground, read
+from risk import addressbook, policies, screening
+from risk.rules import Initiator, Request
+
+
+async def explain(
+    session: AsyncSession,
+    context: Context,
+    merchant_id: UUID,
+    key_id: UUID,
+    request: NewPayout,
+) -> dict[str, Any]:
+    """A dry run, in a session that the caller rolls back. The signer is not asked: its limits
+    may still want approvals. Raises as a request does, but not for want of funds."""
+    on = await ground(session, context, merchant_id, [request.address])
+    one = read(on, request)
+    asset = one.token.asset
+    entry = await addressbook.lookup(session, merchant_id, one.network.id, one.address, on.now)
+    decision = await policies.judge(
+        session,
+        context,
+        Request(
+            reference="",
+            merchant_id=merchant_id,
+            key_id=key_id,
+            initiator=Initiator.KEY,
+            network=one.network.id,
+            asset=asset.symbol,
+            address=one.address,
+            amount=one.amount,
+            house_value=one.house_value,
+            known=entry is not None,
+            group=entry.group if entry else None,
+            at=on.now,
+        ),
+    )
+    verdict = await screening.screen(
+        session,
+        context,
+        subject=screening.PAYOUT,
+        subject_id=ids.new(),
+        network=one.network.id,
+        address=one.address,
+        now=on.now,
+        merchant_id=merchant_id,
+    )
+    answer = judge(
+        PayoutFact(
+            screening=verdict.outcome,
+            policy=decision.effect,
+            signer=ALLOWED,
+            needed=decision.needed,
+        )
+    )
+    needed = one.amount + (0 if one.fee_paid_by == "house" else one.quote.units)
+    has = await _available(session, merchant_id, asset.symbol)
+    return {
+        "object": "payout_explanation",
+        "status": answer.status.value,
+        "reasons": list(answer.reasons),
+        "amount": asset.format(one.amount),
+        "asset": asset.symbol,
+        "network": one.network.id,
+        "network_fee": asset.format(one.quote.units),
+        "fee_paid_by": one.fee_paid_by,
+        "address": checksum(one.address),
+        "funds": {
+            "needed": asset.format(needed),
+            "available": asset.format(has),
+            "enough": has >= needed,
+        },
+        "policy": decision.json(),
+        "screening": {"verdict": verdict.outcome.value, "reasons": list(verdict.reasons)},
+        "known_destination": entry is not None,
+    }
+
+
+async def _available(session: AsyncSession, merchant_id: UUID, asset: str) -> int:
+    query = text("select balance from account_balances where account = :a and asset = :s")
+    account = merchant(merchant_id, Debt.AVAILABLE)
+    return -int(await session.scalar(query, {"a": account, "s": asset}) or 0)

@@ -10,6 +10,7 @@ from core.db import raw
 from core.ids import show
 from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
 from ledger.tables import BreakRow
+from payments import payout_holds
 from payments.cases import Outcome
 from webhooks.events import NewEvent
 
@@ -30,6 +31,9 @@ async def review(
     connection = await raw(session)
     cursor = await connection.execute(_STANDING, ([_key(*pair) for pair in touched],))
     standing = {row[0] for row in await cursor.fetchall()}
+    overdrawn = [pair for pair in touched if balances[pair] > 0]
+    whole = [pair for pair in touched if balances[pair] <= 0 and _key(*pair) in standing]
+    await payout_holds.review(session, overdrawn, whole, outcome)
     for account, asset in touched:
         key, balance = _key(account, asset), balances[account, asset]
         if balance > 0:

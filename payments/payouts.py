@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, or_, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
@@ -152,34 +151,3 @@ def _evidence(own: Own) -> dict[str, Any]:
         "block_hash": own.block_hash,
         "tx_hash": own.tx_hash,
     }
-
-
-async def review(
-    session: AsyncSession, balances: Mapping[tuple[str, str], int], outcome: Outcome
-) -> None:
-    """After a reversal that overdraws what pays them, payouts that have not left are held; once
-    the account is whole again they go on (MONEY 1). `balances` as `post` returns them."""
-    touched = {pair: units for pair, units in balances.items() if pair[0].endswith(":available")}
-    if not touched:
-        return
-    short = [pair for pair, units in touched.items() if units > 0]
-    whole = [pair for pair, units in touched.items() if units <= 0]
-    pays = tuple_(Payout.source, Payout.asset)
-    rows = await lock(
-        session,
-        Payout.status.in_(OPEN),
-        or_(
-            and_(pays.in_(short), Payout.overdrawn.is_(False)),
-            and_(pays.in_(whole), Payout.overdrawn.is_(True)),
-        ),
-    )
-    if not rows:
-        return
-    changes = Changes(outcome.context, outcome.now)
-    for row in rows:
-        row.overdrawn = (row.source, row.asset) in short
-        row.due_at = None if row.overdrawn else outcome.now
-        rejudge(row, changes)
-    await session.flush()
-    outcome.events.extend(await changes.events(session))
-    await wake(await raw(session))

@@ -3,18 +3,14 @@ pragma solidity 0.8.30;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {DepositProxy} from "./DepositProxy.sol";
+import {DepositAddresses} from "./DepositAddresses.sol";
 import {IDepositFactory} from "./IDepositFactory.sol";
-import {TreasurySlot} from "./TreasurySlot.sol";
 
 /// @title DepositFactory
 /// @dev Deployed through the deterministic deployer with the owner as only argument: the same owner gets the
 /// same address on every network, and whoever deploys it first deploys it for that owner. There are no
 /// immutables, so the code is the same everywhere too, and one hash proves it.
-contract DepositFactory is TreasurySlot {
-    /// @notice Hash of a deposit address's init code, the same for every salt, factory and network.
-    bytes32 public constant INIT_CODE_HASH = DepositProxy.INIT_CODE_HASH;
-
+contract DepositFactory is DepositAddresses {
     uint256 private constant UNKNOWN = type(uint256).max;
 
     modifier onlyItself() {
@@ -74,28 +70,6 @@ contract DepositFactory is TreasurySlot {
         (bool afterwards, uint256 holds) = _balanceOf(token, to, callGas);
         bool arrived = before && afterwards && holds >= held && holds - held == named;
         if (!arrived || treasury != to) revert NotAsKnown();
-    }
-
-    /// @inheritdoc IDepositFactory
-    function deploy(bytes32 salt) external override returns (address deposit) {
-        bytes memory initCode = DepositProxy.INIT_CODE;
-        assembly ("memory-safe") {
-            deposit := create2(0, add(initCode, 0x20), mload(initCode), salt)
-        }
-        if (deposit == address(0)) revert AlreadyDeployed(salt);
-    }
-
-    /// @inheritdoc IDepositFactory
-    function depositAddress(bytes32 salt) public view override returns (address deposit) {
-        bytes32 initCodeHash = DepositProxy.INIT_CODE_HASH;
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            mstore(free, shl(248, 0xff))
-            mstore(add(free, 0x01), shl(96, address()))
-            mstore(add(free, 0x15), salt)
-            mstore(add(free, 0x35), initCodeHash)
-            deposit := and(keccak256(free, 0x55), 0xffffffffffffffffffffffffffffffffffffffff)
-        }
     }
 
     function _sweepEther(bytes32[] calldata salts, address to, uint256 callGas) private {
@@ -238,27 +212,6 @@ contract DepositFactory is TreasurySlot {
         }
     }
 
-    /// @dev Memory for `_collect`, written once for a token; salt, address and amount change in it:
-    ///   0x00  0xff . factory . salt . init code hash    what a deposit address is the hash of (85 bytes)
-    ///   0x7c  balanceOf(deposit)
-    ///   0xa0  token . 0 . 68 . transfer(to, amount)     the instruction, see DepositProxy
-    function _frame(address token, address to) private view returns (uint256 frame) {
-        bytes32 initCodeHash = DepositProxy.INIT_CODE_HASH;
-        assembly ("memory-safe") {
-            frame := mload(0x40)
-            mstore(0x40, add(frame, 0x160))
-            mstore(frame, shl(248, 0xff))
-            mstore(add(frame, 0x01), shl(96, address()))
-            mstore(add(frame, 0x35), initCodeHash)
-            mstore(add(frame, 0x60), 0x70a08231) // balanceOf(address)
-            mstore(add(frame, 0xa0), token)
-            mstore(add(frame, 0xc0), 0)
-            mstore(add(frame, 0xe0), 68)
-            mstore(add(frame, 0x100), shl(224, 0xa9059cbb)) // transfer(address,uint256)
-            mstore(add(frame, 0x104), to)
-        }
-    }
-
     /// @dev Everything asked for has left: one `Swept` for each address that held something.
     function _reportAll(address token, bytes32[] calldata salts, uint256[] memory held) private {
         bytes32 topic = Swept.selector;
@@ -323,28 +276,5 @@ contract DepositFactory is TreasurySlot {
     function _fail(bytes32 salt, address token, uint256 callGas) private {
         _requireNotStarved(callGas);
         emit SweepFailed(salt, token);
-    }
-
-    /// @dev After a failure. EIP-150 gives a call at most 63/64 of what is there. Gas only shrinks, so if this much is
-    /// there now, every call before could have had all of `callGas`; with less, one may have failed because the
-    /// transaction had too little, and an estimate must not take that for success. What a failed call gave back
-    /// proves nothing: each frame of it gives back a 64th.
-    function _requireNotStarved(uint256 callGas) private view {
-        if (gasleft() < callGas + callGas / 63) revert InsufficientGas(callGas, gasleft());
-    }
-
-    /// @dev Copies one word of the answer at most, so an answer of any length costs nothing here. `known` is
-    /// false if the token reverts, has no code, or answers with less than a word.
-    function _balanceOf(address token, address account, uint256 callGas)
-        private
-        view
-        returns (bool known, uint256 held)
-    {
-        assembly ("memory-safe") {
-            mstore(0x00, 0x70a08231) // balanceOf(address)
-            mstore(0x20, account)
-            known := and(gt(returndatasize(), 0x1f), staticcall(callGas, token, 0x1c, 0x24, 0x00, 0x20))
-            held := mload(0x00)
-        }
     }
 }

@@ -31,7 +31,7 @@ def signer(
     """The process that holds keys: signs what its own policy allows. Without a command: runs."""
     context.obj = directory
     if context.invoked_subcommand is None:
-        from bezant.settings import load_signer
+        from bezant.environment import load_signer
         from bezant.signer import run
 
         run(load_signer(directory, socket), _group(group))

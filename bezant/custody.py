@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from bezant.environment import keystore_password
 from bezant.places import data_dir
-from bezant.settings import keystore_password
 from core.errors import Invalid, Misconfigured, NotFound
 from wallets.addresses import checksum
 from wallets.signer import audit, register
@@ -22,6 +22,9 @@ from wallets.signer.policy import address_in, parse
 from wallets.signer.register import Entry
 from wallets.signer.signing import unix_time
 from wallets.signer.store import Store
+
+if TYPE_CHECKING:
+    from wallets.keystore import Keystore
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,23 +166,49 @@ def _make(
     return shown if file is not None else {**shown, "mnemonic": mnemonic}
 
 
+def keep_key(
+    directory: Path, label: str, kind: str, secret: bytearray, *, password: str, work: int
+) -> str:
+    """Takes `secret` over and wipes it -> its address. `work`: scrypt's n, `keystore.WORK` for
+    real money, less for a sandbox. Raises Conflict, Invalid, Misconfigured."""
+    from wallets.keystore import Keystore
+
+    with _enter(directory) as house:
+        register.check(house.store, label, kind)
+        keystore = Keystore(house.place.keys, password, work=work)
+        return _store(house, keystore, label, kind, secret, None, None).address
+
+
 def _keep(
     house: _House, label: str, kind: str, secret: bytearray, path: str | None, old: Entry | None
 ) -> dict[str, Any]:
-    from wallets.keys import LocalKey
     from wallets.keystore import Keystore
+
+    keystore = Keystore(house.place.keys, keystore_password())
+    return _shown(_store(house, keystore, label, kind, secret, path, old))
+
+
+def _store(
+    house: _House,
+    keystore: Keystore,
+    label: str,
+    kind: str,
+    secret: bytearray,
+    path: str | None,
+    old: Entry | None,
+) -> Entry:
+    from wallets.keys import LocalKey
 
     key = LocalKey(bytearray(secret))
     address = key.address
     key.close()
     register.check_new(house.store, address)
-    Keystore(house.place.keys, keystore_password()).keep(secret)
+    keystore.keep(secret)
     entry = Entry(address=address, label=label, kind=kind, path=path, created_at=unix_time())
     register.add(house.store, entry, in_place_of=old)
-    house.log.write(
-        "wallet", address=address, label=label, kind=kind, replaces=old.address if old else None
-    )
-    return _shown(entry)
+    replaced = old.address if old else None
+    house.log.write("wallet", address=address, label=label, kind=kind, replaces=replaced)
+    return entry
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

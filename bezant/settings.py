@@ -6,7 +6,6 @@ is allowed (a secret's value is never shown).
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import tomllib
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bezant.environment import secret, service_key, signer_socket
 from bezant.places import data_dir
 from core.context import RiskSettings
 from core.errors import Misconfigured
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # the signer reads no bezant.toml and so starts without pydan
 
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 HOUR = 3600
-LONGEST_SOCKET = 100  # bytes; the kernel takes 107 of a Unix socket's path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,52 +92,11 @@ class Settings:
         return self.service_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignerSettings:
-    """All that `bezant signer` is told; it reads no bezant.toml and no database."""
-
-    directory: Path
-    socket: Path
-    service_key: bytes = field(repr=False)
-
-
-def load_signer(
-    directory: Path | None, socket: Path | None, environment: Mapping[str, str] = os.environ
-) -> SignerSettings:
-    """`directory` else `signer` in the data directory; `socket` else BEZANT_SIGNER_SOCKET, else
-    in that directory. Raises Misconfigured."""
-    directory = directory or data_dir(environment) / "signer"
-    named = {"BEZANT_SIGNER_SOCKET": str(socket.absolute())} if socket else environment
-    key = _service_key(environment)
-    if key is None:
-        raise Misconfigured(
-            "BEZANT_SERVICE_KEY is not set: the same 32 bytes in base64 as API and worker have"
-            " are allowed, or BEZANT_SERVICE_KEY_FILE with a file's name"
-        )
-    return SignerSettings(
-        directory=directory,
-        socket=_signer_socket(named) or directory / "run" / "signer.sock",
-        service_key=key,
-    )
-
-
-def keystore_password(environment: Mapping[str, str] = os.environ) -> str:
-    """Opens the keystore's files: read by the signer and `bezant wallet` only. Raises
-    Misconfigured."""
-    password = _secret(environment, "BEZANT_KEYSTORE_PASSWORD")
-    if password is None:
-        raise Misconfigured(
-            "BEZANT_KEYSTORE_PASSWORD is not set: the password of the keystore's files is allowed,"
-            " or BEZANT_KEYSTORE_PASSWORD_FILE with a file's name"
-        )
-    return password
-
-
 def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Reads `file`, else BEZANT_CONFIG, else ./bezant.toml. Raises Misconfigured."""
     path = file or Path(environment.get("BEZANT_CONFIG") or "bezant.toml")
     configuration, catalog = _read(path)
-    secret_key = _secret(environment, "BEZANT_SECRET_KEY")
+    secret_key = secret(environment, "BEZANT_SECRET_KEY")
     if secret_key is not None:
         SecretBox.of(secret_key)
     return Settings(
@@ -149,9 +107,9 @@ def load(file: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
         data_dir=data_dir(environment),
         public_url=_public_url(environment),
         secret_key=secret_key,
-        signer_socket=_signer_socket(environment),
-        service_key=_service_key(environment),
-        screening_key=_secret(environment, "BEZANT_SCREENING_KEY"),
+        signer_socket=signer_socket(environment),
+        service_key=service_key(environment),
+        screening_key=secret(environment, "BEZANT_SCREENING_KEY"),
     )
 
 
@@ -171,47 +129,6 @@ def _read(path: Path) -> tuple[Configuration, Catalog]:
         return parse(document)
     except Misconfigured as error:
         raise Misconfigured(f"{path}: {error}") from None
-
-
-def _secret(environment: Mapping[str, str], name: str) -> str | None:
-    """`NAME`, or the contents of the file that `NAME_FILE` names."""
-    value, file = environment.get(name), environment.get(f"{name}_FILE")
-    if value and file:
-        raise Misconfigured(f"{name} and {name}_FILE are both set: one of them is allowed")
-    if not file:
-        return value or None
-    try:
-        return Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        raise Misconfigured(
-            f"{name}_FILE is {file!r}, which cannot be read: a text file is allowed"
-        ) from None
-
-
-def _signer_socket(environment: Mapping[str, str]) -> Path | None:
-    name = environment.get("BEZANT_SIGNER_SOCKET")
-    if not name:
-        return None
-    path = Path(name)
-    if not path.is_absolute() or len(os.fsencode(name)) > LONGEST_SOCKET:
-        raise Misconfigured(
-            f"BEZANT_SIGNER_SOCKET is {name!r}: an absolute path of at most {LONGEST_SOCKET} bytes"
-            " is allowed"
-        )
-    return path
-
-
-def _service_key(environment: Mapping[str, str]) -> bytes | None:
-    text = _secret(environment, "BEZANT_SERVICE_KEY")
-    if text is None:
-        return None
-    try:
-        key = base64.b64decode(text, validate=True)
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise Misconfigured("BEZANT_SERVICE_KEY is not base64 of 32 bytes: that is allowed")
-    return key
 
 
 def _database_url(environment: Mapping[str, str]) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from bezant.settings import SignerSettings, keystore_password
+from bezant.environment import SignerSettings, keystore_password
 from core import log as logs
 from core.errors import Misconfigured
 from wallets.keys import LocalKey, harden

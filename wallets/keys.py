@@ -13,9 +13,6 @@ from typing import Protocol
 from coincurve import PublicKey
 from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found]
 from coincurve.context import GLOBAL_CONTEXT
-from eth_account import Account
-from eth_account.hdaccount import generate_mnemonic
-from eth_account.types import Language
 
 from core.errors import Invalid
 from wallets.signer.approvals import ORDER, address_of
@@ -99,11 +96,16 @@ def wipe(secret: bytearray) -> None:
 
 def new_mnemonic(words: int = 24) -> str:
     """BIP-39, English."""
+    from eth_account.hdaccount import generate_mnemonic  # in commands only: it loads much
+    from eth_account.types import Language
+
     return generate_mnemonic(words, Language.ENGLISH)
 
 
 def derive(mnemonic: str, path: str) -> bytearray:
     """The private key at a derivation path. Raises Invalid, without a word of what was given."""
+    from eth_account import Account
+
     Account.enable_unaudited_hdwallet_features()
     secret: bytearray | None = None
     with suppress(Exception):  # any of them: eth-account puts the mnemonic into what it raises

@@ -6,6 +6,8 @@ takes seconds on purpose.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -13,12 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from eth_account import Account
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from eth_hash.auto import keccak
 
 from core.errors import Invalid, Misconfigured
 from wallets.keys import LocalKey, wipe
 
-WORK = 1 << 18  # scrypt's n: about two seconds; r and p are eth-account's (8 and 1)
+WORK = 1 << 18  # scrypt's n: a second or two, and 256 MB for as long
+_R, _P = 8, 1
 _RAW = re.compile(r"(0x)?[0-9a-fA-F]{64}", re.ASCII)
 _LARGEST = 64 * 1024
 
@@ -38,12 +44,16 @@ class Keystore:
 
     def keep(self, secret: bytearray) -> str:
         """Writes a key and wipes it -> its address. The file is whole or not there."""
-        document = Account.encrypt(
-            bytes(secret), self._password, kdf="scrypt", iterations=self._work
-        )
+        crypto = _seal(secret, self._password, self._work)
         key = LocalKey(secret)
         address = key.address
         key.close()
+        document = {
+            "version": 3,
+            "id": str(uuid.uuid4()),
+            "address": address[2:],
+            "crypto": crypto,
+        }
         path = self.file(address)
         hidden = path.with_name(f".{address}.new")
         file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -58,7 +68,12 @@ class Keystore:
     def open(self, address: str) -> LocalKey:
         """Raises Misconfigured when file or password is wrong."""
         path = self.file(address)
-        key = LocalKey(opened(path, self._password))
+        secret: bytearray | None = None
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            secret = _unseal(_document(path)["crypto"], self._password)
+        if secret is None:  # out here, so that no exception keeps the frames with the password
+            raise Misconfigured(f"{path} does not open: wrong password, or not written by us")
+        key = LocalKey(secret)
         if key.address != address:
             key.close()
             raise Misconfigured(f"{path} holds the key of another address")
@@ -84,7 +99,10 @@ def is_raw(path: Path) -> bool:
 
 
 def opened(path: Path, password: str) -> bytearray:
-    """Raises Misconfigured, without a trace of what was tried."""
+    """Anybody's keystore of version 3, by eth-account. Raises Misconfigured, without a trace of
+    what was tried."""
+    from eth_account import Account  # in commands only: it loads much
+
     document = _document(path)
     secret: bytearray | None = None
     with suppress(ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
@@ -95,6 +113,44 @@ def opened(path: Path, password: str) -> bytearray:
         wipe(secret)
         raise Misconfigured(f"{path} holds no key of 32 bytes")
     return secret
+
+
+def _seal(secret: bytearray, password: str, work: int) -> dict[str, Any]:
+    """Web3 secret storage, version 3: scrypt, AES-128-CTR, Keccak over the rest of the key."""
+    salt, start = os.urandom(32), os.urandom(16)
+    derived = _scrypt(password, salt, work, _R, _P)
+    sealed = Cipher(AES(derived[:16]), CTR(start)).encryptor().update(secret)
+    return {
+        "cipher": "aes-128-ctr",
+        "cipherparams": {"iv": start.hex()},
+        "ciphertext": sealed.hex(),
+        "kdf": "scrypt",
+        "kdfparams": {"dklen": 32, "n": work, "r": _R, "p": _P, "salt": salt.hex()},
+        "mac": keccak(derived[16:] + sealed).hex(),
+    }
+
+
+def _unseal(crypto: dict[str, Any], password: str) -> bytearray:
+    """Raises ValueError, KeyError or TypeError for whatever is wrong."""
+    if (crypto["cipher"], crypto["kdf"]) != ("aes-128-ctr", "scrypt"):
+        raise ValueError("another cipher")
+    settings, sealed = crypto["kdfparams"], bytes.fromhex(crypto["ciphertext"])
+    salt = bytes.fromhex(settings["salt"])
+    derived = _scrypt(password, salt, settings["n"], settings["r"], settings["p"])
+    if not hmac.compare_digest(keccak(derived[16:] + sealed), bytes.fromhex(crypto["mac"])):
+        raise ValueError("wrong password")
+    secret = bytearray(len(sealed) + 15)  # as long as the library asks
+    start = bytes.fromhex(crypto["cipherparams"]["iv"])
+    Cipher(AES(derived[:16]), CTR(start)).decryptor().update_into(sealed, secret)
+    del secret[len(sealed) :]
+    return secret
+
+
+def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+    memory = 129 * n * r + 1024 * p * r  # what OpenSSL needs, and a little
+    return hashlib.scrypt(
+        password.encode(), salt=salt, n=n, r=r, p=p, dklen=32, maxmem=min(memory, 1 << 31)
+    )
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -36,7 +36,6 @@ create table if not exists signatures (
     primary key (chain_id, wallet, nonce, order_id, content, gas, max_fee, priority_fee)
 ) strict;
 create index if not exists signatures_order on signatures (order_id);
-create unique index if not exists signatures_hash on signatures (tx_hash);
 create table if not exists spends (
     order_id text not null, chain_id integer not null, wallet text not null, nonce integer not null,
     token text not null, asset text not null, amount text not null, attended integer not null,

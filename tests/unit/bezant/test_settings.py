@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bezant.configuration import parse
+from bezant.environment import keystore_password
 from bezant.places import ROOT
-from bezant.settings import keystore_password, load
+from bezant.settings import load
 from core.errors import Misconfigured
 from core.networks import NATIVE
 

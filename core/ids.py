@@ -10,6 +10,8 @@ from uuid import UUID
 import uuid_utils
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, lower case, as TypeID asks
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]  # ten bits at a time
+_SHIFTS = range(120, -1, -10)
 _VALUE = {c: i for i, c in enumerate(_ALPHABET)}
 
 
@@ -21,11 +23,7 @@ def new() -> UUID:
 def show(prefix: str, value: UUID) -> str:
     """UUID -> `inv_01h...` (26 characters of base 32 after the prefix)."""
     number = value.int
-    text = [""] * 26
-    for i in range(25, -1, -1):
-        text[i] = _ALPHABET[number & 31]
-        number >>= 5
-    return f"{prefix}_{''.join(text)}"
+    return f"{prefix}_" + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def read(prefix: str, text: str) -> UUID | None:

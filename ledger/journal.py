@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -170,12 +171,21 @@ async def post_raw(
     repeated: bool = False,
 ) -> Posted:
     """`post` on a psycopg connection."""
+    sent = await send(connection, entries, guarded=guarded)
+    return await settle(sent, entries, repeated=repeated)
+
+
+async def send(
+    connection: Raw, entries: Sequence[Entry], *, guarded: Collection[str] = ()
+) -> AsyncCursor[Any] | None:
+    """The statement of `post`, whose answer `settle` reads: other statements may follow it in a
+    pipeline. Raises LedgerError for an unbalanced entry."""
     if not entries:
-        return Posted(frozenset(), {})
+        return None
     for entry in entries:
         check(entry)
     lines = [(e.id, n, p) for e in entries for n, p in enumerate(e.postings)]
-    cursor = await connection.execute(
+    return await connection.execute(
         POST,
         {
             "id": [e.id for e in entries],
@@ -193,7 +203,16 @@ async def post_raw(
             "guarded": list(guarded),
         },
     )
-    row = await cursor.fetchone()
+
+
+async def settle(
+    sent: AsyncCursor[Any] | None, entries: Sequence[Entry], *, repeated: bool = False
+) -> Posted:
+    """What became of `send`. Raises Conflict `insufficient_funds`, and LedgerError for a key that
+    stands already: the caller's transaction must then roll back."""
+    if sent is None:
+        return Posted(frozenset(), {})
+    row = await sent.fetchone()
     assert row is not None  # noqa: S101  (a select without from always has a row)
     new, balances, touched = row
     if len(new) < len(entries) and not repeated:

@@ -18,7 +18,7 @@ from core.context import Context
 from core.db import raw
 from core.errors import ForkBelowFinalized
 from core.networks import Network
-from ledger.journal import post_raw
+from ledger.journal import send, settle
 from payments import ground as grounds
 from payments import house, overdraft
 from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, orphan, save
@@ -94,11 +94,12 @@ async def apply_batch(
         await record_blocks(connection, network, batch)
         await save(connection, cases.values())
         await record_holdings(connection, gone, [d for _, d in arrived], lost, moved)
-        posted = await post_raw(connection, outcome.entries)
-    await overdraft.review(session, posted.balances, outcome)
-    async with connection.pipeline():
+        posting = await send(connection, outcome.entries)
         await emit_on(connection, outcome.events, now)
         await wake(connection, network.id, cases)
+    told = len(outcome.events)
+    await overdraft.review(session, (await settle(posting, outcome.entries)).balances, outcome)
+    await emit_on(connection, outcome.events[told:], now)
     return Applied(
         ground.guard.number,
         ground.guard.hash,

@@ -60,7 +60,7 @@ class Ground:
     roles: dict[str, str]
     heights: dict[str, Heights]
     followed: dict[str, datetime]
-    prices: str | None
+    prices: str
     pending: Sequence[tuple[UUID, str, int, str | None, bool, int | None]]
 
 
@@ -87,7 +87,7 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         roles=dict(await playing.fetchall()),
         heights=heights,
         followed=followed,
-        prices=prices and prices[0],
+        prices=prices[0] if prices else "",
         pending=[
             (invoice_id, required, block_number, waiting_for, witnessed, None if unpriced else sum_)
             for _, invoice_id, required, block_number, waiting_for, witnessed, sum_, unpriced

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from chain.types import Batch, Movement, Swept
 from core import ids
-from core.db import Raw
 from core.errors import PriceUnavailable
 from core.networks import Catalog, Network, Token
 from payments import rows
@@ -35,27 +34,12 @@ where address = any(string_to_array(%s, ',')) and invoice_id is not null
 """
 # Treasury and hot wallets of a network. They are few.
 ROLES = "select address, role from house_addresses where network = %s"
-_OURS = """
-select address from deposit_addresses
-where address = any(string_to_array(%(addresses)s, ',')) and invoice_id is not null
-union all
-select address from house_addresses
-where network = %(network)s and address = any(string_to_array(%(addresses)s, ','))
-"""
 
 
 def owners_of(rows: Iterable[tuple[str, UUID, UUID]]) -> dict[str, Owner]:
     """Of the rows of OWNERS: a lookup, so a block costs the same at any number of addresses
     (DESIGN 1, decision 9)."""
     return {address: Owner(merchant_id, invoice_id) for address, merchant_id, invoice_id in rows}
-
-
-async def ours(connection: Raw, network: str, addresses: Iterable[str]) -> set[str]:
-    """Which of these are deposit addresses of ours, or the house's own on this network."""
-    cursor = await connection.execute(
-        _OURS, {"addresses": ",".join(set(addresses)), "network": network}
-    )
-    return {row[0] for row in await cursor.fetchall()}
 
 
 def parties(batch: Batch) -> set[str]:

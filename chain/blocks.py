@@ -17,8 +17,9 @@ from chain.ancestor import Stored, common_ancestor
 from chain.decode import number
 from chain.endpoints import Endpoint, Endpoints
 from chain.reader import Reader
+from chain.receipts import read_receipts
 from chain.run import Run, read_run
-from chain.types import Batch, Block, Cursor, Movement, Pushed
+from chain.types import Batch, Block, Cursor, Movement, Pushed, Receipt
 from chain.watch import Watch
 from chain.wire import Header
 from chain.witness import Name, witnessed
@@ -36,15 +37,29 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+# The hashes of our own transactions that a block may carry. Asked after a block's header was read:
+# they are stored before they leave, so none that it carries can be missing.
+Outstanding = Callable[[], Awaitable[Collection[str]]]
+
+
 class _Behind(Exception):
     """The endpoint lags on our own chain, or shows a fork that is not to be believed yet."""
 
 
 class Follower:
-    """One per network. `blocks_max` bounds a batch that has no fork."""
+    """One per network. `blocks_max` bounds a batch that has no fork; `outstanding` None: nothing
+    of ours is ever sent."""
 
-    def __init__(self, network: Network, endpoints: Endpoints, *, blocks_max: int = 2000) -> None:
+    def __init__(
+        self,
+        network: Network,
+        endpoints: Endpoints,
+        *,
+        outstanding: Outstanding | None = None,
+        blocks_max: int = 2000,
+    ) -> None:
         self._network = network
+        self._outstanding = outstanding
         self.endpoints = endpoints
         self._blocks_max = blocks_max
         self._watch = Watch.of(network)
@@ -236,7 +251,14 @@ class Follower:
             safe=safe,
             finalized=final,
             agreed=await self._agreement.ask(endpoint, fork, blocks),
+            receipts=await self._receipts(endpoint, run),
         )
+
+    async def _receipts(self, endpoint: Endpoint, run: Run) -> list[Receipt]:
+        """Of our own transactions, by the same endpoint; nothing is asked of empty blocks."""
+        if self._outstanding is None or not any(h.transactions for h in run.headers):
+            return []
+        return await read_receipts(endpoint.rpc, run.headers, await self._outstanding())
 
     async def _canonical(self, reader: Reader, cursor: Cursor, head: Header) -> Cursor | None:
         """The cursor if it is on the chain of this head, None for a fork."""

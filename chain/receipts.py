@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from eth_hash.auto import keccak
 
 from chain.calls import OWN_RECEIPT, OwnReceipt
 from chain.decode import number
 from chain.rpc import Rpc
+from chain.types import Receipt, TokenLog
 from chain.wire import Header, Log
 from core.errors import BlockUnknown, Inconsistent
 
 AT_ONCE = 50
 TRANSFER = "0x" + keccak(b"Transfer(address,address,uint256)").hex()
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """An ERC-20 `Transfer` log of a receipt; addresses in lower case."""
-
-    token: str
-    sender: str
-    recipient: str
-    amount: int
-    log_index: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """A transaction of ours in a block. `gas_paid` in wei, what an L2 takes for its L1 included."""
-
-    tx_hash: str
-    block_hash: str
-    block_number: int
-    succeeded: bool
-    gas_paid: int
-    transfers: tuple[Transfer, ...]
+SENT = "0x" + keccak(b"Sent(address,uint256,address,address,uint256)").hex()
 
 
 async def read_receipts(
@@ -73,17 +51,33 @@ def _checked(header: Header, tx_hash: str, answer: OwnReceipt | None) -> Receipt
         block_number=number(header.number),
         succeeded=number(answer.status) == 1,
         gas_paid=gas + (number(answer.l1Fee) if answer.l1Fee else 0),
-        transfers=tuple(t for log in answer.logs if (t := _transfer(log)) is not None),
+        logs=tuple(t for log in answer.logs if (t := _transfer(log) or _sent(log)) is not None),
     )
 
 
-def _transfer(log: Log) -> Transfer | None:
+def _transfer(log: Log) -> TokenLog | None:
     if len(log.topics) != 3 or log.topics[0] != TRANSFER or len(log.data) != 66:
         return None
-    return Transfer(
+    return TokenLog(
         token=log.address.lower(),
         sender="0x" + log.topics[1][-40:].lower(),
         recipient="0x" + log.topics[2][-40:].lower(),
         amount=int(log.data, 16),
+        log_index=number(log.logIndex or "0x0"),
+    )
+
+
+def _sent(log: Log) -> TokenLog | None:
+    """ETH that a Multisend paid (`Sent` with the token zero): `token` is then that contract, so
+    that whoever reads it can ask for the one that was called."""
+    if len(log.topics) != 4 or log.topics[0] != SENT or len(log.data) != 130:
+        return None
+    if int(log.data[:66], 16) != 0:
+        return None  # a token's own Transfer tells it
+    return TokenLog(
+        token=log.address.lower(),
+        sender="0x" + log.topics[1][-40:].lower(),
+        recipient="0x" + log.topics[3][-40:].lower(),
+        amount=int(log.data[66:], 16),
         log_index=number(log.logIndex or "0x0"),
     )

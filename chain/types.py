@@ -61,6 +61,30 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLog:
+    """An ERC-20 `Transfer` log in a receipt."""
+
+    token: str
+    sender: str
+    recipient: str
+    amount: int
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A transaction of ours in a block. `gas_paid` in wei, what an L2 takes for its L1 included;
+    `logs` are the transfers in it, empty for one that failed."""
+
+    tx_hash: str
+    block_hash: str
+    block_number: int
+    succeeded: bool
+    gas_paid: int
+    logs: tuple[TokenLog, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """How far a network is followed: the last block that was applied."""
 
@@ -88,6 +112,7 @@ class Batch:
     `agreed` names, for blocks near the head, the endpoints (host and port, the source among
     them) that hold the same hash at that height. It also holds blocks of earlier batches that
     another endpoint has agreed to since: add to what is stored, never replace.
+    `receipts` are those of our own outstanding transactions that these blocks carry.
     """
 
     network: str
@@ -100,3 +125,4 @@ class Batch:
     safe: int | None
     finalized: int | None
     agreed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    receipts: Sequence[Receipt] = ()

@@ -20,7 +20,7 @@ from core.errors import ForkBelowFinalized
 from core.networks import Network
 from ledger.journal import send, settle
 from payments import ground as grounds
-from payments import house, overdraft
+from payments import house, overdraft, payouts
 from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, orphan, save
 from payments.ground import Ground
 from payments.intake import Valuer, returned, take_in
@@ -28,6 +28,7 @@ from payments.tables import Deposit, HouseMovement
 from payments.tiers import Heights, required, waits_for
 from payments.write import move_cursor, record_blocks, record_holdings, wake
 from prices import book
+from wallets.settling import observe
 from webhooks.events import emit_on
 
 
@@ -88,7 +89,10 @@ async def apply_batch(
     for case in {case.invoice.id: case for case, _ in confirmed}.values():
         judge(case, ground.followed, outcome)
 
-    lost, moved = await _house(session, network, batch, ground, outcome)
+    observed = await observe(connection, network, batch, finalized=ground.guard.finalized, now=now)
+    outcome.entries.extend(observed.entries)
+    await payouts.settle(session, observed, outcome)
+    lost, moved = await _house(session, network, batch, ground, observed.hashes, outcome)
     async with connection.pipeline():
         await move_cursor(connection, network, ground.guard, batch, now)
         await record_blocks(connection, network, batch)
@@ -203,14 +207,19 @@ def _confirm(
 
 
 async def _house(
-    session: AsyncSession, network: Network, batch: Batch, ground: Ground, outcome: Outcome
+    session: AsyncSession,
+    network: Network,
+    batch: Batch,
+    ground: Ground,
+    explained: frozenset[str],
+    outcome: Outcome,
 ) -> tuple[list[HouseMovement], list[HouseMovement]]:
     """Sweeps and unknown inflows: taken back above a fork, or recorded; the unknown get a Break."""
     gone: list[HouseMovement] = []
     if batch.fork is not None:
         gone, reversals = await house.take_back(session, network.id, batch.fork, outcome.now)
         outcome.entries.extend(reversals)
-    found = house.meanings(network, batch, ground.owners, ground.roles)
+    found = house.meanings(network, batch, ground.owners, ground.roles, explained)
     live, made = await house.record(session, found, outcome.now)
     outcome.entries.extend(made)
     for row in live:

@@ -33,9 +33,10 @@ from core.work import DATABASE_AWAY
 from payments import expiry, network_state
 from payments.batch import Applied, apply_batch
 from payments.comparison import Rotation
-from payments.miners import Miners
+from payments.intake import ours
 from payments.tables import Deposit, NetworkCursor
 from payments.witnesses import find_witnesses
+from wallets.settling import outstanding
 
 log = structlog.get_logger()
 
@@ -62,10 +63,9 @@ class Following:
         self._context = context
         self._network = network
         self._endpoints = endpoints
-        self._follower = Follower(network, endpoints)
+        self._follower = Follower(network, endpoints, outstanding=self._outstanding)
         self._at: _At | None = None  # the guard row as we left it; the row itself has the last word
         self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
-        self._miners = Miners(network.id)
         self._good_at = wall()
         self._depth_at = time.monotonic()
         self._log = log.bind(network=network.id)
@@ -154,9 +154,11 @@ class Following:
         )
         if batch is None:
             return None
-        asked = self._follower.measured(batch)
-        if mine := await self._miners.ours(self._context.database, batch, asked):
-            batch = await self._follower.measure(batch, mine)
+        if asked := self._follower.measured(batch):
+            async with self._context.database.statement() as connection:
+                mine = await ours(connection, self._network.id, asked)
+            if mine:
+                batch = await self._follower.measure(batch, mine)
         if self._rotation is None:
             return batch
         async with self._context.database.statement() as connection:
@@ -265,6 +267,10 @@ class Following:
         assert row is not None  # noqa: S101  (`start` made it)
         self._at = _At(*row)
         return self._at
+
+    async def _outstanding(self) -> frozenset[str]:
+        async with self._context.database.statement() as connection:
+            return await outstanding(connection, self._network.id)
 
     async def _stored(self, number: int) -> str | None:
         if number in self._ahead:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import select, tuple_
@@ -20,10 +20,15 @@ from payments.tables import HouseMovement
 
 
 def meanings(
-    network: Network, batch: Batch, owners: Mapping[str, Owner], roles: Mapping[str, str]
+    network: Network,
+    batch: Batch,
+    owners: Mapping[str, Owner],
+    roles: Mapping[str, str],
+    explained: Container[str] = (),
 ) -> list[HouseMovement]:
     """Sweeps of our deposit addresses, then every other inflow as unknown, in chain order.
 
+    `explained` are our own transactions in these blocks: who asked for them posts what they move.
     A sweep of a salt that is none of ours brings a stranger's money: that is an unknown inflow.
     """
     tokens = network.by_address()
@@ -50,7 +55,7 @@ def meanings(
         known, token = roles.get(movement.recipient), tokens.get(movement.token)
         if known is None or token is None or movement.amount == 0:
             continue
-        if any(claimed_by(sweep, movement) for sweep in ours):
+        if movement.tx_hash in explained or any(claimed_by(sweep, movement) for sweep in ours):
             continue
         found.append(
             HouseMovement(

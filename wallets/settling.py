@@ -6,7 +6,6 @@ The hash of a variant is stored before its bytes leave, so a block that carries 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,13 +14,13 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from chain.receipts import Receipt
-from chain.types import Batch
-from core import ids, metrics
+from chain.types import Batch, Receipt
+from core import metrics
 from core.db import Raw
 from core.networks import NATIVE, Network
-from ledger.accounts import GAS, Role, place
-from ledger.journal import Entry, Kind, Posting
+from ledger.accounts import Role
+from ledger.journal import Entry
+from wallets.gas import entry
 from wallets.judging import CANCEL, Facts, Mined, deep, final_block, judge
 from wallets.transactions import (
     CHANNEL,
@@ -43,7 +42,7 @@ where t.network = %s and t.open
 # a fork, what became final.
 _TOUCHED = """
 select t.id, t.wallet, t.purpose, t.reference, t.intent, t.spends, t.status, t.reason, t.nonce,
-    t.generation, t.cancel_asked, t.sent_at, t.ended_at, t.tx_hash, t.block_number, t.block_hash,
+    t.generation, t.sent_at, t.ended_at, t.tx_hash, t.block_number, t.block_hash,
     t.succeeded, t.gas_paid, t.outflows, coalesce(h.role, 'hot') as role,
     (select jsonb_object_agg(v.tx_hash, v.kind) from transaction_variants v
         where v.transaction_id = t.id
@@ -93,7 +92,6 @@ class Row:
     reason: str | None
     nonce: int
     generation: int
-    cancel_asked: bool
     sent_at: datetime | None
     ended_at: datetime | None
     tx_hash: str | None
@@ -120,32 +118,11 @@ class _Book:
 
     def gas(self, row: Row, *, reverse: bool = False) -> None:
         """Gas leaves the wallet with the block, whatever became of the transaction."""
-        if not row.gas_paid:
-            return
-        coin = next(t for t in self.network.tokens if t.address == NATIVE).asset.symbol
-        amount = -row.gas_paid if reverse else row.gas_paid
-        self.entries.append(
-            Entry(
-                id=ids.new(),
-                key=f"gas:{ids.show('tx', row.id)}:{row.generation}:"
-                + ("reversed" if reverse else "paid"),
-                kind=Kind.GAS_REVERSED if reverse else Kind.GAS,
-                reference=ids.show("tx", row.id),
-                merchant_id=None,
-                evidence={
-                    "network": self.network.id,
-                    "block_number": row.block_number,
-                    "block_hash": row.block_hash,
-                    "tx_hash": row.tx_hash,
-                    "for": row.reference,
-                },
-                posted_at=self.now,
-                postings=(
-                    Posting(GAS, coin, amount),
-                    Posting(place(self.network.id, Role(row.role)), coin, -amount),
-                ),
-            )
-        )
+        if row.gas_paid:
+            sign = -1 if reverse else 1
+            own = _own(row, self.network)
+            role = Role(row.role)
+            self.entries.append(entry(self.network, own, role, row.generation, sign, self.now))
 
 
 async def outstanding(connection: Raw, network: str) -> frozenset[str]:
@@ -158,12 +135,11 @@ async def observe(
     connection: Raw,
     network: Network,
     batch: Batch,
-    receipts: Sequence[Receipt],
     *,
     finalized: int | None,
     now: datetime,
 ) -> Observed:
-    """Takes back what lies above a fork, takes in `receipts`, ends what is deep enough.
+    """Takes back what lies above a fork, takes in the batch's receipts, ends what is deep enough.
 
     finalized: the highest final block known by now, None where none was ever told. One cheap
     statement when nothing is outstanding. The caller posts `entries` and tells the owners, in the
@@ -171,7 +147,7 @@ async def observe(
     """
     top = _top(batch)
     final = final_block(top, finalized)
-    carried = {r.tx_hash: r for r in receipts}
+    carried = {r.tx_hash: r for r in batch.receipts}
     rows = await _touched(connection, network, batch, list(carried), final)
     if not rows:
         return Observed()
@@ -245,24 +221,25 @@ def _take_in(row: Row, receipt: Receipt, book: _Book) -> None:
 
 
 def _outflows(row: Row, receipt: Receipt) -> tuple[Outflow, ...]:
-    """Its own value, and every Transfer away from the wallet; nothing when it failed."""
+    """Its own value, and every Transfer away from the wallet; nothing when it failed. What a
+    Multisend paid in ETH its own events tell, one by one: the rest of the value came back."""
     if not receipt.succeeded or _kind(row) == CANCEL:
         return ()
+    via = row.intent.get("multisend")
     found = [
-        Outflow(t.token, t.recipient, t.amount, t.log_index)
-        for t in receipt.transfers
+        Outflow(NATIVE if t.token == via else t.token, t.recipient, t.amount, t.log_index)
+        for t in receipt.logs
         if t.sender == row.wallet and t.amount
     ]
     value = int(row.spends.get(NATIVE, 0))
-    if value:
+    if value and via is None:
         found.insert(0, Outflow(NATIVE, _payee(row.intent), value, None))
     return tuple(found)
 
 
 def _payee(intent: dict[str, Any]) -> str:
-    """Whom the transaction itself calls, of the intents that spend coin."""
-    payment = intent.get("payment") or intent
-    return str(intent.get("multisend") or payment["to"])
+    """Whom the transaction itself pays, of the intents that spend coin alone."""
+    return str((intent.get("payment") or intent)["to"])
 
 
 def _kind(row: Row) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -128,11 +128,11 @@ class Rig:
         async with self.database.statement() as connection:
             hashes = await settling.outstanding(connection, self.network.id)
         receipts = await read_receipts(rpc, headers, hashes)
-        batch = self._batch(headers, fork)
+        batch = replace(self._batch(headers, fork), receipts=receipts)
         finalized = max(0, batch.head - 64)
         async with self.database.begin() as session:
             observed = await settling.observe(
-                await raw(session), self.network, batch, receipts,
+                await raw(session), self.network, batch,
                 finalized=finalized, now=self.context.clock.now(),
             )  # fmt: skip
             await post(session, observed.entries)

@@ -33,7 +33,7 @@ from core.work import DATABASE_AWAY
 from payments import expiry, network_state
 from payments.batch import Applied, apply_batch
 from payments.comparison import Rotation
-from payments.intake import ours
+from payments.miners import Miners
 from payments.tables import Deposit, NetworkCursor
 from payments.witnesses import find_witnesses
 from wallets.settling import outstanding
@@ -66,6 +66,7 @@ class Following:
         self._follower = Follower(network, endpoints, outstanding=self._outstanding)
         self._at: _At | None = None  # the guard row as we left it; the row itself has the last word
         self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
+        self._miners = Miners(network.id)
         self._good_at = wall()
         self._depth_at = time.monotonic()
         self._log = log.bind(network=network.id)
@@ -154,11 +155,9 @@ class Following:
         )
         if batch is None:
             return None
-        if asked := self._follower.measured(batch):
-            async with self._context.database.statement() as connection:
-                mine = await ours(connection, self._network.id, asked)
-            if mine:
-                batch = await self._follower.measure(batch, mine)
+        asked = self._follower.measured(batch)
+        if mine := await self._miners.ours(self._context.database, batch, asked):
+            batch = await self._follower.measure(batch, mine)
         if self._rotation is None:
             return batch
         async with self._context.database.statement() as connection:

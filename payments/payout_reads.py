@@ -18,7 +18,7 @@ from payments.payout_views import Beside, batch_json, payout_json
 
 _TRANSACTIONS = text("""
 select t.id, t.nonce, t.status,
-    coalesce(jsonb_agg(jsonb_build_object('tx_hash', v.tx_hash) order by v.n)
+    coalesce(jsonb_agg(jsonb_build_object('tx_hash', v.tx_hash) order by v.made_at, v.tx_hash)
         filter (where v.tx_hash is not null), '[]') as variants
 from transactions t left join transaction_variants v on v.transaction_id = t.id
 where t.id = any(:ids) group by t.id

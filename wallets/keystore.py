@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import re
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,9 +17,15 @@ from core.clock import Clock
 from core.context import Context
 from core.db import Database
 from core.listen import Listener
+from core.networks import Catalog
 from core.secrets import SecretBox
 from merchants import keys, merchants
-from tests.unit.risk.world import CATALOG
+from tests.unit.risk.world import CATALOG, NETWORK
+
+# Nobody outside is asked, unless a test says so.
+QUIET = Catalog(
+    {name: replace(network, sanctions_oracle=None) for name, network in CATALOG.networks.items()}
+)
 
 
 @dataclass
@@ -39,6 +45,11 @@ class Shop:
     def now(self) -> datetime:
         return self.context.clock.now()
 
+    def configure(self, network: str = NETWORK, **changes: Any) -> None:
+        """Changes a network's settings."""
+        networks = self.context.catalog.networks
+        self.context.catalog = Catalog(networks | {network: replace(networks[network], **changes)})
+
     def wait(self, seconds: float) -> None:
         """Moves the test clock."""
         self.context.clock.set_offset(self.context.clock.offset + timedelta(seconds=seconds))
@@ -54,7 +65,7 @@ async def context(database: Database) -> AsyncIterator[Context]:
         database=database,
         clock=Clock(),
         listener=Listener(database),
-        catalog=CATALOG,
+        catalog=QUIET,
         secrets=SecretBox({1: os.urandom(32)}),
         public_url="http://127.0.0.1:8000",
     )

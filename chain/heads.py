@@ -44,7 +44,8 @@ class _News:
 
     async def take(self, seconds: float) -> Pushed | None:
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._some.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for can swallow a cancellation
+                await self._some.wait()
         self._some.clear()
         head, self._head = self._head, None
         return head

@@ -34,7 +34,9 @@ class Subscription:
     async def next(self, timeout: float | None) -> str | None:
         """The next payload ("" after a reconnect), or None when `timeout` seconds passed."""
         try:
-            return await asyncio.wait_for(self._queue.get(), timeout)
+            # not wait_for: in Python 3.11 it swallows a cancellation that meets a notification
+            async with asyncio.timeout(timeout):
+                return await self._queue.get()
         except TimeoutError:
             return None
 

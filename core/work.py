@@ -69,8 +69,10 @@ class Worker(Generic[Row]):
             while True:
                 self._awake.clear()
                 await self._fill()
+                # not wait_for: in Python 3.11 it swallows a cancellation that meets the event
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._awake.wait(), self._poll_seconds)
+                    async with asyncio.timeout(self._poll_seconds):
+                        await self._awake.wait()
         finally:
             tasks = [*hints, *self._running]
             for task in tasks:

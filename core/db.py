@@ -126,9 +126,7 @@ class Database:
         """A psycopg connection of its own, outside the pool, autocommit: LISTEN, advisory locks."""
         connection = await psycopg.AsyncConnection.connect(plain_url(self.url), autocommit=True)
         connection.adapters.register_loader("numeric", IntegerLoader)
-        set_json_loads(
-            msgspec.json.decode, connection
-        )  # a third of the time
+        set_json_loads(msgspec.json.decode, connection)  # a third of the time
         await connection.execute(self._begin)
         return connection
 

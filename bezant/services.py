@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bezant.bootstrap import build_api, database_url, open_context
+from bezant.bootstrap import build_api, database_url, open_context, open_signer
 from bezant.settings import Settings
 from core import log as logs
 from core import memory
@@ -74,8 +74,8 @@ def run_worker(settings: Settings, port: int, fd: int | None) -> None:
             log.warning("metrics_not_served", error=str(error))
 
     async def work() -> None:
-        async with open_context(settings) as context:
-            await worker.run(context, bound)
+        async with open_context(settings) as context, open_signer(settings) as signer:
+            await worker.run(settings, context, signer, bound)
 
     memory.tune()
     _run(work())

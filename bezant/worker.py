@@ -18,12 +18,20 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 import ledger.sequence
 import webhooks.sequence
-from bezant.house import follow_treasury
+from bezant.house import follow_treasury, follow_wallets
+from bezant.lists import follow_lists
+from bezant.settings import Settings
+from chain import broadcast
 from chain.endpoints import Endpoints
 from core.context import Context
 from core.networks import Network
+from payments import payout_fees
 from payments.following import follow
+from payments.payout_work import Payouts
 from prices.oracle import Oracle
+from risk.screener import Screener
+from wallets.sending import Sending
+from wallets.signer.client import Signer
 from webhooks.deliver import Deliverer
 
 log = structlog.get_logger()
@@ -38,13 +46,16 @@ RESTARTS = Counter("bezant_loop_restarts", "Loops of the worker that failed.", [
 Loop = Callable[[], Awaitable[None]]
 
 
-async def run(context: Context, metrics: socket.socket | None = None) -> None:
+async def run(
+    settings: Settings, context: Context, signer: Signer, metrics: socket.socket | None = None
+) -> None:
     """Works until SIGTERM or SIGINT; what is under way is then stored or given back."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _metrics(metrics):
-        tasks = [asyncio.create_task(keep(name, loop)) for name, loop in loops(context).items()]
+        found = loops(settings, context, signer)
+        tasks = [asyncio.create_task(keep(name, loop)) for name, loop in found.items()]
         log.info("worker_started", loops=len(tasks))
         await stop.wait()
         for task in tasks:
@@ -53,19 +64,24 @@ async def run(context: Context, metrics: socket.socket | None = None) -> None:
     log.info("worker_stopped")
 
 
-def loops(context: Context) -> dict[str, Loop]:
+def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loop]:
     """All loops by name."""
+    sanctions, mixers = settings.sanctions_lists, settings.mixer_lists
     found: dict[str, Loop] = {
         "deliveries": lambda: Deliverer(context).run(),
         "events": lambda: webhooks.sequence.run(context),
         "entries": lambda: ledger.sequence.run(context),
+        "wallets": lambda: follow_wallets(context, signer),
+        "lists": lambda: follow_lists(context, sanctions, mixers),
+        "screenings": lambda: Screener(context).run(),
+        "payouts": lambda: Payouts(context, signer).run(),
     }
     for network in context.catalog.networks.values():
-        found |= _network_loops(context, network)
+        found |= _network_loops(context, signer, network)
     return found
 
 
-def _network_loops(context: Context, network: Network) -> dict[str, Loop]:
+def _network_loops(context: Context, signer: Signer, network: Network) -> dict[str, Loop]:
     async def blocks() -> None:
         async with Endpoints(network) as endpoints:
             await follow(context, network, endpoints)
@@ -78,7 +94,19 @@ def _network_loops(context: Context, network: Network) -> dict[str, Loop]:
         async with Endpoints(network) as endpoints:
             await follow_treasury(context, network, endpoints)
 
-    found: dict[str, Loop] = {f"blocks {network.id}": blocks}
+    async def transactions() -> None:
+        async with Endpoints(network) as endpoints:
+            await Sending(context, network, endpoints, signer).run()
+
+    async def fees() -> None:
+        async with Endpoints(network) as endpoints:
+            await payout_fees.follow(context, network, lambda: broadcast.market(endpoints))
+
+    found: dict[str, Loop] = {
+        f"blocks {network.id}": blocks,
+        f"transactions {network.id}": transactions,
+        f"fees {network.id}": fees,
+    }
     if network.feeds:
         found[f"prices {network.id}"] = prices
     if network.factory is not None:

@@ -19,6 +19,7 @@ from sandbox.state import State
 from sandbox.world import Chain
 
 PORT = 8000  # if nothing was asked for and nobody has it
+APPROVER_KEY = "approver.key"  # for bezant approve --key
 READY_SECONDS = 60
 
 
@@ -64,6 +65,7 @@ class Services:
         (self._directory / "bezant.toml").write_text(world.configuration(chains))
         secret = {"BEZANT_SECRET_KEY_FILE": self._keep("secret.key", state.secret_key)}
         service = {"BEZANT_SERVICE_KEY_FILE": self._keep("service.key", state.service_key)}
+        self._keep(APPROVER_KEY, "0x" + state.approver_key)
         password = self._keep("keystore.password", state.keystore_password)
         socket = {"BEZANT_SIGNER_SOCKET": str(self.signer_socket)}
         installation = secret | {

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from core import ids
 from core.errors import Refused, Unavailable
 
 TIMEOUT_SECONDS = 60
@@ -25,9 +26,10 @@ class Shop:
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """The answer's JSON. Raises Refused for a refusal, Unavailable when nobody answers."""
+        once = {"Idempotency-Key": ids.new().hex} if method == "POST" else {}
         try:
             async with self.session.request(
-                method, f"{self.url}{path}", json=body, headers=self.headers
+                method, f"{self.url}{path}", json=body, headers={**self.headers, **once}
             ) as response:
                 answer: dict[str, Any] = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:

@@ -50,7 +50,10 @@ PASSING = frozenset(
 
 
 class Sending:
-    """`in_flight`: how many of a wallet may wait for a block; the next do not wait for them."""
+    """`in_flight`: how many of a wallet may wait for a block; the next do not wait for them.
+
+    `lease_seconds`: after how long a step that a dead process left is taken up by another one.
+    """
 
     def __init__(
         self,
@@ -63,11 +66,13 @@ class Sending:
         in_flight: int = IN_FLIGHT,
         parallel: int = 16,
         poll_seconds: float = 1.0,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._context = context
         self._network = network
         self._endpoints = endpoints
         self._in_flight = in_flight
+        self._lease = timedelta(seconds=lease_seconds)
         self._desk = Desk(context, network, endpoints, signer, ended)
         self._tending = Tending(self._desk)
         # Within a process bytes reach the nodes in the order of their nonces.
@@ -100,7 +105,7 @@ class Sending:
                 limit=limit,
                 in_flight=self._in_flight,
                 now=now,
-                leased_until=now + timedelta(seconds=LEASE_SECONDS),
+                leased_until=now + self._lease,
             )
 
     async def step(self, due: Due) -> None:

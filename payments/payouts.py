@@ -13,6 +13,7 @@ from core.context import Context
 from core.db import raw
 from core.errors import Conflict
 from core.ids import show
+from core.networks import NATIVE
 from ledger.journal import post
 from payments import payout_approvals, payout_entries
 from payments.cases import Outcome
@@ -121,18 +122,35 @@ async def settle(session: AsyncSession, observed: Observed, outcome: Outcome) ->
 
 
 def _mined(rows: Sequence[Payout], own: Own, changes: Changes) -> None:
-    """A transaction of several payouts says which of them went out by what left in it."""
+    """A block has it. Which payouts went out is told by what left, not by the receipt's status
+    alone: one of several may have failed, and a token may say no without reverting."""
     left = Counter((flow.token, flow.recipient, flow.amount) for flow in own.outflows)
     for row in rows:
         what = (row.token, row.address, row.amount)
-        sent = own.succeeded and not own.cancel and (len(rows) == 1 or left[what] > 0)
-        left[what] -= 1
-        if sent:
+        if own.succeeded and not own.cancel and _went(row, left, alone=len(rows) == 1):
+            left[what] -= 1
             row.outcome, row.failure = Sent.SENT.value, None
             changes.entries.append(payout_entries.paid(row, _evidence(own), changes.now))
         else:
             row.outcome = Sent.REFUSED.value
-            row.failure = own.reason or "the destination refused the payment"
+            row.failure = own.reason or _why_not(own)
+
+
+def _went(row: Payout, left: Counter[tuple[str, str, int]], *, alone: bool) -> bool:
+    """A token with a transfer fee shows less than was sent, so alone its amount is not asked."""
+    if alone and row.token == NATIVE:
+        return True
+    if alone:
+        return any((token, to) == (row.token, row.address) for token, to, _ in left)
+    return left[row.token, row.address, row.amount] > 0
+
+
+def _why_not(own: Own) -> str:
+    if own.cancel:
+        return "the transaction was cancelled"
+    if own.succeeded:
+        return "the destination refused the payment"
+    return "the transaction reverted"
 
 
 def _taken_back(row: Payout, own: Own, changes: Changes) -> None:

@@ -46,6 +46,7 @@ from wallets.addresses import salt_of
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
+QUOTE_ACCOUNT = Account.from_key("0x" + "33" * 32)  # whose quotes the router takes
 PRICES: dict[str, int | Fraction] = {
     "ETH": 2500,
     "USDC": 1,
@@ -218,6 +219,9 @@ class Deployed:
     tokens: dict[str, Token]
     payer: str
     init_code_hash: str
+    router: str
+    multisend: str
+    sanctions_oracle: str
 
 
 async def deploy(node: Node) -> Deployed:
@@ -225,14 +229,7 @@ async def deploy(node: Node) -> Deployed:
     await node.rpc("anvil_setCode", MULTICALL, artifact("Multicall3")["deployedBytecode"])
     owner = Account.from_key("0x" + "11" * 32)
     treasury = Account.from_key("0x" + "22" * 32)
-    init = artifact("DepositFactory")["bytecode"] + encode(["address"], [owner.address]).hex()
-    await node.send(DEPLOYER, data="0x" + "00" * 32 + init[2:])
-    factory = (
-        "0x"
-        + keccak(
-            b"\xff" + bytes.fromhex(DEPLOYER[2:]) + bytes(32) + keccak(bytes.fromhex(init[2:]))
-        )[12:].hex()
-    )
+    factory = await deploy_anywhere(node, "DepositFactory", ("address", owner.address))
     digest = await node.rpc(
         "eth_call",
         {"to": factory, "data": calldata("treasuryDigest(address)", treasury.address)},
@@ -247,11 +244,15 @@ async def deploy(node: Node) -> Deployed:
     ):
         call = {"from": owner.address, "to": factory, "data": data}
         await node.receipt(await node.rpc("eth_sendTransaction", call))
+    router = await deploy_anywhere(node, "PaymentRouter", ("address", factory))
+    quote_key = calldata("setQuoteKey(address,uint256)", QUOTE_ACCOUNT.address, 0)
+    call = {"from": owner.address, "to": router, "data": quote_key}
+    await node.receipt(await node.rpc("eth_sendTransaction", call))
     set_to = await node.rpc("eth_call", {"to": factory, "data": calldata("treasury()")}, "latest")
     assert set_to[-40:] == treasury.address[2:].lower()
     tokens = {"ETH": Token(asset=crypto("ETH", 18), address=NATIVE, asset_id="slip44:60")}
     for symbol, contract, decimals in (
-        ("USDC", "SandboxToken", 6),
+        ("USDC", "PermitToken", 6),
         ("USDT", "SilentToken", 6),
         ("DAI", "SandboxToken", 18),
         ("T24", "SandboxToken", 24),
@@ -270,7 +271,25 @@ async def deploy(node: Node) -> Deployed:
     payer = await node.deploy("Payer")
     asked = {"to": factory, "data": calldata("INIT_CODE_HASH()")}
     code_hash = await node.rpc("eth_call", asked, "latest")
-    return Deployed(factory, treasury.address.lower(), tokens, payer, code_hash)
+    return Deployed(
+        factory,
+        treasury.address.lower(),
+        tokens,
+        payer,
+        code_hash,
+        router,
+        await deploy_anywhere(node, "Multisend"),
+        await deploy_anywhere(node, "SanctionsOracle"),
+    )
+
+
+async def deploy_anywhere(node: Node, name: str, *arguments: tuple[str, Any]) -> str:
+    """Through the deterministic deployer: the same address on every network."""
+    packed = encode([a[0] for a in arguments], [a[1] for a in arguments]).hex()
+    init = artifact(name)["bytecode"].removeprefix("0x") + packed
+    await node.send(DEPLOYER, data="0x" + "00" * 32 + init)
+    made = b"\xff" + bytes.fromhex(DEPLOYER[2:]) + bytes(32) + keccak(bytes.fromhex(init))
+    return "0x" + keccak(made)[12:].hex()
 
 
 def _feed(base: str) -> Feed:
@@ -295,6 +314,8 @@ def network_of(node: Node, deployed: Deployed, chain_id: int = 31337, **changes:
         "tokens": tuple(deployed.tokens.values()),
         "feeds": tuple(_feed(base) for base in PRICES),
         "factory": deployed.factory,
+        "router": deployed.router,
+        "multisend": deployed.multisend,
         "deposit_init_code_hash": deployed.init_code_hash,
         "tiers": (Tier(up_to=None, required=3),),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import multiprocessing
 import os
 import shutil
 import signal
@@ -12,11 +13,16 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from bezant.custody import apply_policy, keep_key
+from bezant.environment import load_signer
+from bezant.signer import run
+from core.errors import Misconfigured
 from tests.unit.wallets.signer import world as w
+from tests.waiting import eventually
 from wallets.signer.audit import read
 from wallets.signer.client import SignerClient
 from wallets.signer.place import Place
@@ -27,14 +33,27 @@ WORK = 1 << 4  # scrypt's n: these keys hold nothing
 START_SECONDS = 30
 
 
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["bezant.signer", "tests.integration.wallets.signer.process"])
+
+
+def serve(directory: Path, environment: dict[str, str], output: Path) -> None:
+    """Runs in the child."""
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 2)
+    try:
+        run(load_signer(directory, None, environment), None, environment)
+    except Misconfigured as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
 class SignerProcess:
     """`start` and `kill` as often as a test wants; the directory stays."""
 
     def __init__(self, directory: Path) -> None:
         self.place = Place(directory)
-        self.output = b""
-        self.process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self.process: BaseProcess | None = None
 
     def found(self, policy: str = w.POLICY) -> None:
         """Keys and policy, as an operator would place them."""
@@ -50,44 +69,41 @@ class SignerProcess:
         file.unlink()
 
     def environment(self) -> dict[str, str]:
-        kept = {n: v for n, v in os.environ.items() if not n.startswith("BEZANT_")}
         return {
-            **kept,
             "BEZANT_SERVICE_KEY": base64.b64encode(SHARED_KEY).decode(),
             "BEZANT_KEYSTORE_PASSWORD": PASSWORD,
         }
 
     async def start(self) -> None:
-        """Returns once it listens."""
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bezant.cli", "signer", "--dir", str(self.place.directory)),
-            env=self.environment(),
-            stderr=asyncio.subprocess.PIPE,
+        """Returns once it listens. A process of its own, forked from one that has imported all
+        that it needs; `test_commands` starts it as an operator does."""
+        before = self.output().count(b"signer_ready")
+        self.process = FORKS.Process(
+            target=serve, args=(self.place.directory, self.environment(), self.output_file)
         )
-        ready = asyncio.Event()
-        self._reading = asyncio.create_task(self._read(ready))
-        async with asyncio.timeout(START_SECONDS):
-            await ready.wait()
-        assert self.process.returncode is None, self.output.decode()
+        self.process.start()
 
-    async def _read(self, ready: asyncio.Event) -> None:
-        assert self.process is not None
-        assert self.process.stderr is not None
-        while line := await self.process.stderr.readline():
-            self.output += line
-            if b"signer_ready" in line:
-                ready.set()
-        await self.process.wait()
-        ready.set()
+        async def ready() -> bool:
+            assert self.process is not None
+            assert self.process.is_alive(), self.output().decode()
+            return self.output().count(b"signer_ready") > before
 
-    async def stop(self, number: int = signal.SIGTERM) -> int:
+        await eventually(ready, START_SECONDS)
+
+    async def stop(self, number: int = signal.SIGTERM) -> int | None:
         assert self.process is not None
-        assert self._reading is not None
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        code = await self.process.wait()
-        await self._reading
-        return code
+        assert self.process.pid is not None
+        if self.process.is_alive():
+            os.kill(self.process.pid, number)
+        await asyncio.to_thread(self.process.join)
+        return self.process.exitcode
+
+    @property
+    def output_file(self) -> Path:
+        return self.place.directory.parent / "stderr"
+
+    def output(self) -> bytes:
+        return self.output_file.read_bytes() if self.output_file.exists() else b""
 
     def client(self, key: bytes = SHARED_KEY, timeout_seconds: float = 10) -> SignerClient:
         return SignerClient(self.place.socket, key, timeout_seconds=timeout_seconds)

@@ -250,9 +250,6 @@ for command in (
     authority.approve,
     authority.signer,
     authority.wallet,
-    authority.signer,
-    authority.wallet,
-    authority.approve,
 ):
     cli.add_command(command)
 

@@ -14,6 +14,8 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import (
+    addressbook,
+    approvals,
     deposits,
     docs,
     errors,
@@ -27,8 +29,10 @@ from api import (
     networks,
     openapi,
     payouts,
+    policies,
     prices,
     refunds,
+    screenings,
     webhook_endpoints,
 )
 from api.edge import Edge
@@ -45,6 +49,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     deposits.router,
     payouts.router,
     refunds.router,
+    approvals.router,
+    policies.router,
+    addressbook.router,
+    screenings.router,
     ledger.router,
     webhook_endpoints.router,
     events.router,

@@ -13,6 +13,7 @@ of other chains are counted and left out.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -52,10 +53,12 @@ class Listed:
 
 @dataclass(slots=True)
 class Contents:
-    """A list as read: lower-case address -> facts, and how many addresses are of other chains."""
+    """A list as read: lower-case address -> facts, how many addresses are of other chains, and the
+    file's SHA-256."""
 
     entries: dict[str, Listed] = field(default_factory=dict)
     others: int = 0
+    digest: str = ""
 
     def add(self, address: str, currency: str | None, party: Listed) -> None:
         if not _ETHEREUM.fullmatch(address):
@@ -71,11 +74,19 @@ class Contents:
 def read(path: Path) -> Contents:
     """Raises Invalid `unreadable_list` with what is wrong and where, OSError."""
     with path.open("rb") as file:
-        head = file.read(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        if head.startswith(b"<"):
-            return _xml(file, head)
-        text = file.read().decode("utf-8-sig", errors="replace")
+        contents = _read(file)
+    contents.digest = digest
+    return contents
+
+
+def _read(file: IO[bytes]) -> Contents:
+    head = file.read(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+    file.seek(0)
+    if head.startswith(b"<"):
+        return _xml(file, head)
+    text = file.read().decode("utf-8-sig", errors="replace")
     if head.startswith(b"["):
         return _json(text)
     return _csv(text) if b"," in head else _lines(text)

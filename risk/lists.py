@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -65,7 +65,7 @@ async def load(
     Raises OSError, Invalid `unreadable_list` or `empty_list`, Conflict `list_shrank` for one with
     less than half of what is there: a page of an error, or half a download.
     """
-    contents = read(path)
+    contents = await asyncio.to_thread(read, path)  # OFAC's advanced list takes many seconds
     if not contents.entries:
         raise Invalid.of("file", "holds no address of Ethereum's shape", code="empty_list")
     before = await session.get(ScreeningList, name, with_for_update=True)
@@ -75,12 +75,10 @@ async def load(
             f"{path.name} has {len(contents.entries)} addresses, {name} has {had}: is it whole?",
             code="list_shrank",
         )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     row = {
         "kind": kind.value,
         "source": path.name,
-        "digest": digest,
+        "digest": contents.digest,
         "entries": len(contents.entries),
         "loaded_at": now,
     }
@@ -92,7 +90,7 @@ async def load(
     await _replace(session, name, contents)
     await session.execute(update(Screening).where(Screening.status == "pending").values(due_at=now))
     await session.execute(text("select pg_notify('screenings', '')"))
-    return Loaded(name, kind, len(contents.entries), had, contents.others, digest)
+    return Loaded(name, kind, len(contents.entries), had, contents.others, contents.digest)
 
 
 async def _replace(session: AsyncSession, name: str, contents: Contents) -> None:

@@ -46,7 +46,10 @@ def run(
 
 
 async def _approve(shop: Shop, payout: str, key: Path, yes: bool, as_json: bool) -> None:
-    asked = await shop.get(f"/approvals/{payout}")
+    standing = await shop.get(f"/payouts/{payout}")
+    if standing["approval"] is None:
+        raise Refused(f"{payout} waits for nobody's approval: it is {standing['status']}")
+    asked = await shop.get(f"/approvals/{standing['approval']}")
     payment, chain_id = payment_of(asked["typed_data"])
     if payment.id != payout:
         raise Refused(f"the service hands out {payment.id} for {payout}: nothing was signed")

@@ -130,7 +130,7 @@ async def _follow_clock(context: Context) -> None:
                 await load_clock(context)
 
 
-def build_api(context: Context) -> FastAPI:
+def build_api(settings: Settings, context: Context) -> FastAPI:
     """The API, the checkout, and in the sandbox its own paths."""
     from api.app import create_app
     from web.routes import router as checkout
@@ -138,6 +138,7 @@ def build_api(context: Context) -> FastAPI:
     routers: list[APIRouter] = [checkout(context)]
     if context.sandbox:
         from sandbox.routes import router as sandbox
+        from sandbox.state import APPROVER_KEY
 
-        routers.append(sandbox(context))
+        routers.append(sandbox(context, settings.data_dir / APPROVER_KEY))
     return create_app(context, routers)

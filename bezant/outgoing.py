@@ -171,6 +171,8 @@ async def _router(network: Network, router: str, quotes: Sequence[str]) -> Row:
 async def _held(endpoints: Endpoints, token: Token, wallet: str) -> int:
     rpc = endpoints.ranked()[0].rpc
     if token.address == NATIVE:
-        return int(str(await rpc.call(BALANCE, wallet, "latest")), 16)
+        answer = await rpc.call(BALANCE, wallet, "latest")
+        return int(answer, 16)
     data = _BALANCE_OF + wallet[2:]
-    return int(str(await rpc.call(CALL, {"to": token.address, "data": data}, "latest")), 16)
+    answer = await rpc.call(CALL, {"to": token.address, "data": data}, "latest")
+    return int(answer, 16)

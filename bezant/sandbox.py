@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bezant.places import sandbox_dir
-from sandbox.services import APPROVER_KEY
+from sandbox.state import APPROVER_KEY
 from sandbox.supervisor import Options
 from sandbox.supervisor import run as supervise
 
@@ -45,7 +45,7 @@ def _show(console: Console, content: dict[str, Any]) -> None:
         ("docs", f"{content['api_url']}/docs"),
         ("API key", content["api_key"]),
         ("operator key", content["operator_key"]),
-        ("approver key", f"{content['data_dir']}/keys/{APPROVER_KEY}"),
+        ("approver key", f"{content['data_dir']}/{APPROVER_KEY}"),
         ("webhook secret", content["webhook_secret"]),
         *((network["network"], network["rpc_url"]) for network in content["networks"]),
         ("database", content["database_url"]),

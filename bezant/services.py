@@ -47,7 +47,7 @@ def run_api(settings: Settings, host: str, port: int, fd: int | None) -> None:
     async def serve() -> None:
         async with open_context(settings) as context:
             config = uvicorn.Config(
-                build_api(context),
+                build_api(settings, context),
                 log_config=None,
                 access_log=False,
                 server_header=False,

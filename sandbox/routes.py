@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -64,9 +65,9 @@ class Advance(schemas.Body):
     advance_seconds: Annotated[int, Field(ge=0, le=LONGEST_ADVANCE_SECONDS)]
 
 
-def router(context: Context) -> APIRouter:
-    """The paths; any valid key may use them."""
-    handlers = Handlers(context)
+def router(context: Context, approver_key: Path) -> APIRouter:
+    """The paths; any valid key may use them. `approver_key` is a file for `bezant approve`."""
+    handlers = Handlers(context, approver_key)
     routes = APIRouter(prefix="/v1/sandbox", tags=["Sandbox"])
     for path, handler in (
         ("/pay", handlers.pay),
@@ -84,10 +85,11 @@ def router(context: Context) -> APIRouter:
 
 
 class Handlers:
-    """What they share: the context."""
+    """What they share."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, approver_key: Path) -> None:
         self._context = context
+        self._approver_key = approver_key
 
     async def pay(self, body: Payment, request: Request, caller: Caller) -> Response:
         """Pays an invoice from an unlocked account."""
@@ -171,7 +173,8 @@ class Handlers:
         key = request.headers["authorization"].partition(" ")[2].strip()
 
         async def do(_session: AsyncSession) -> tuple[int, dict[str, Any]]:
-            return 200, await scenarios.play(name, self._context.public_url, key)
+            url = self._context.public_url
+            return 200, await scenarios.play(name, url, key, self._approver_key)
 
         return await once(request, caller, do)
 

@@ -2,70 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from core.errors import Refused, Unavailable
-from sandbox.shop import Shop, enter
+from sandbox.shop import enter
+from sandbox.story import CONFIRMED, Story, somebody
 
-PATIENCE_SECONDS = 20
-LOOK_SECONDS = 0.1
 DEAD_URL = "http://127.0.0.1:9/nobody-listens"
-CONFIRMED = 3
-
-
-class Story:
-    """A shop, its one invoice, and what happened so far."""
-
-    def __init__(self, shop: Shop) -> None:
-        self.shop = shop
-        self.steps: list[str] = []
-        self.invoice: dict[str, Any] = {}
-
-    def tell(self, text: str) -> None:
-        self.steps.append(text)
-
-    async def order(self, amount: str = "25.00", **more: Any) -> dict[str, Any]:
-        body = {"amount": amount, "currency": "USD", **more}
-        self.invoice = await self.shop.post("/invoices", body)
-        self.tell(f"an invoice over {amount} USD: {self.invoice['id']}")
-        return self.invoice
-
-    async def pay(self, **how: Any) -> dict[str, Any]:
-        paid = await self.shop.post("/sandbox/pay", {"invoice": self.invoice["id"], **how})
-        self.tell(f"{paid['amount']} {paid['asset']} sent in {paid['tx_hash']}")
-        return paid
-
-    async def mine(self, blocks: int = CONFIRMED) -> None:
-        await self.shop.post("/sandbox/mine", {"blocks": blocks})
-        self.tell(f"{blocks} blocks mined")
-
-    async def reorg(self, depth: int) -> None:
-        await self.shop.post("/sandbox/reorg", {"depth": depth, "keep_transactions": False})
-        self.tell(f"the last {depth} blocks replaced, their transactions gone")
-
-    async def until(self, what: str, true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Raises Unavailable when the invoice does not get there in time."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_SECONDS
-        while True:
-            self.invoice = await self.shop.get(f"/invoices/{self.invoice['id']}")
-            if true(self.invoice):
-                self.tell(f"the invoice is {what}")
-                return self.invoice
-            if loop.time() > deadline:
-                raise Unavailable(
-                    f"the invoice is not {what} after {PATIENCE_SECONDS} s, but"
-                    f" {self.invoice['status']} ({self.invoice['exception']})"
-                )
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def until_status(self, status: str, exception: str = "none") -> dict[str, Any]:
-        what = status if exception == "none" else f"{status} ({exception})"
-        return await self.until(
-            what, lambda i: i["status"] == status and i["exception"] == exception
-        )
 
 
 async def underpaid(story: Story) -> None:
@@ -183,19 +128,50 @@ async def dead_webhook(story: Story) -> None:
         await story.shop.ask("DELETE", f"/v1/webhook_endpoints/{endpoint['id']}")
 
 
+async def payout(story: Story) -> None:
+    """Money leaves: set aside, judged, signed by the signer, sent, buried."""
+    await story.earn("0.5")
+    asked = await story.pay_out("0.2")
+    await story.leaves(f"/payouts/{asked['id']}")
+
+
+async def payout_needs_approval(story: Story) -> None:
+    """More than may leave by itself: nothing moves before a person has signed for it."""
+    await story.earn("2")
+    asked = await story.pay_out("1.5")
+    path = f"/payouts/{asked['id']}"
+    await story.wait(path, "held: the signer wants a person", lambda p: p["status"] == "held")
+    await story.approve(asked["id"])
+    await story.leaves(path)
+
+
+async def refund(story: Story) -> None:
+    """A customer paid too much, and gets the excess back."""
+    await story.order(assets=["USDC"])
+    await story.pay(asset="USDC", amount="30.00")
+    await story.mine()
+    await story.until_status("settled", "paid_over")
+    asked = await story.shop.post(
+        f"/invoices/{story.invoice['id']}/refunds",
+        {"variant": "overpaid", "address": somebody()},
+    )
+    story.tell(f"{asked['amount']} {asked['asset']} are to go back: {asked['id']}")
+    await story.leaves(f"/refunds/{asked['id']}")
+
+
 SCENARIOS: dict[str, Callable[[Story], Awaitable[None]]] = {
     play_.__name__: play_
     for play_ in (
         underpaid, overpaid, late, twice, wrong_token, contract_eth, reorg_before_settlement,
-        reorg_after_settlement, stale_oracle, dead_webhook,
+        reorg_after_settlement, stale_oracle, dead_webhook, payout, payout_needs_approval, refund,
     )
 }  # fmt: skip
 NOT_AVAILABLE = frozenset({"binance_1007", "binance_1007_after_fill"})
 
 
-async def play(name: str, url: str, key: str) -> dict[str, Any]:
+async def play(name: str, url: str, key: str, approver_key: Path) -> dict[str, Any]:
     """Plays one story; returns its steps and the invoice at its end. Raises Refused."""
     async with enter(url, key) as shop:
-        story = Story(shop)
+        story = Story(shop, approver_key)
         await SCENARIOS[name](story)
     return {"scenario": name, "steps": story.steps, "invoice": story.invoice}

@@ -15,11 +15,10 @@ from pathlib import Path
 from core.errors import BezantError
 from sandbox import keys, ready, world
 from sandbox.processes import Child, Gate
-from sandbox.state import State
+from sandbox.state import APPROVER_KEY, State
 from sandbox.world import Chain
 
 PORT = 8000  # if nothing was asked for and nobody has it
-APPROVER_KEY = "approver.key"  # for bezant approve --key
 READY_SECONDS = 60
 
 
@@ -65,7 +64,7 @@ class Services:
         (self._directory / "bezant.toml").write_text(world.configuration(chains))
         secret = {"BEZANT_SECRET_KEY_FILE": self._keep("secret.key", state.secret_key)}
         service = {"BEZANT_SERVICE_KEY_FILE": self._keep("service.key", state.service_key)}
-        self._keep(APPROVER_KEY, "0x" + state.approver_key)
+        self._keep(APPROVER_KEY.name, "0x" + state.approver_key)
         password = self._keep("keystore.password", state.keystore_password)
         socket = {"BEZANT_SIGNER_SOCKET": str(self.signer_socket)}
         installation = secret | {

@@ -19,6 +19,7 @@ class Shop:
 
     def __init__(self, url: str, key: str, session: aiohttp.ClientSession) -> None:
         self.url = url.rstrip("/")
+        self.key = key
         self.session = session
         self.headers = {"Authorization": f"Bearer {key}"}
 

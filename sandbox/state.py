@@ -11,6 +11,8 @@ from typing import Any
 
 from core.clock import wall
 
+APPROVER_KEY = Path("keys") / "approver.key"  # in the data directory, for bezant approve --key
+
 
 @dataclass(slots=True, kw_only=True)
 class State:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bezant.bootstrap import open_context
-from bezant.settings import Settings
+from bezant.places import sandbox_dir
+from bezant.settings import Settings, load
 from core import ids
 from ledger.verify import Report
 from merchants import keys, merchants, scopes
 from merchants.tables import ApiKey
+
+
+def installation(file: Path | None) -> Settings:
+    """As everywhere; where no bezant.toml is named or here, the running sandbox's."""
+    if file or os.environ.get("BEZANT_CONFIG") or Path("bezant.toml").exists():
+        return load(file)
+    found = environment_of_sandbox(sandbox_dir(None))
+    return load(None, found) if found else load(None)
 
 
 def create_merchant(settings: Settings, name: str) -> dict[str, Any]:
@@ -103,6 +114,31 @@ def accept_fork(settings: Settings, network: str) -> None:
             await accept(session, context, network)
 
     asyncio.run(do())
+
+
+def load_list(
+    settings: Settings, file: Path, name: str, kind: str, allow_shrinking: bool
+) -> dict[str, Any]:
+    """Raises Invalid, Conflict."""
+    from risk.lists import Kind
+    from risk.lists import load as load_addresses
+
+    async def do() -> dict[str, Any]:
+        async with (
+            open_context(settings, listen=False) as context,
+            context.database.begin() as session,
+        ):
+            found = await load_addresses(
+                session,
+                file,
+                name=name,
+                kind=Kind(kind),
+                now=context.clock.now(),
+                allow_shrinking=allow_shrinking,
+            )
+            return {**asdict(found), "kind": found.kind.value}
+
+    return asyncio.run(do())
 
 
 def verify_ledger(url: str) -> Report:

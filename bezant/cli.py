@@ -4,14 +4,13 @@ no key and no SDK. Exit codes: 0 done, 1 failed, 2 wrong use.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bezant import authority, developers
+from bezant import authority, developers, screening
 
 if TYPE_CHECKING:
     from bezant.settings import Settings
@@ -36,15 +35,9 @@ def _settings(file: Path | None) -> Settings:
 
 
 def _installation(file: Path | None) -> Settings:
-    """As everywhere; where no bezant.toml is named or here, the running sandbox's."""
-    from bezant.administration import environment_of_sandbox
-    from bezant.places import sandbox_dir
-    from bezant.settings import load
+    from bezant.administration import installation
 
-    if file or os.environ.get("BEZANT_CONFIG") or Path("bezant.toml").exists():
-        return load(file)
-    found = environment_of_sandbox(sandbox_dir(None))
-    return load(None, found) if found else load(None)
+    return installation(file)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -247,6 +240,7 @@ for command in (
     developers.chain,
     developers.listen,
     developers.scenario,
+    screening.screening,
     authority.approve,
     authority.signer,
     authority.wallet,

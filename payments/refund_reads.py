@@ -53,6 +53,21 @@ async def page(
     return shown, len(rows) > limit
 
 
+async def newest(
+    session: AsyncSession, context: Context, invoice_id: UUID
+) -> dict[str, Any] | None:
+    """An invoice's last refund, for whoever looks at the checkout."""
+    query = (
+        select(Refund, Payout)
+        .outerjoin(Payout, Payout.id == Refund.payout_id)
+        .where(Refund.invoice_id == invoice_id)
+        .order_by(Refund.id.desc())
+        .limit(1)
+    )
+    found = (await session.execute(query)).one_or_none()
+    return None if found is None else refund_json(found[0], found[1], context.catalog)
+
+
 def _has(status: str) -> ColumnElement[bool]:
     """Its payout's status; without a payout it waits for the merchant, or was refused."""
     unpaid = Refund.payout_id.is_(None)

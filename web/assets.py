@@ -10,7 +10,7 @@ from typing import Final
 FOLDER: Final = Path(__file__).parent / "static"
 FOREVER: Final = "public, max-age=31536000, immutable"
 # One file for each part of the page, one request for all: in this order.
-STYLES: Final = ("base", "summary", "status", "options", "qr", "payments")
+STYLES: Final = ("base", "summary", "status", "options", "qr", "payments", "refund")
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

@@ -14,14 +14,14 @@ from web.assets import Assets
 from web.view import View
 
 # The parts of the page that change while it is open; each is a template of its own.
-REGIONS: Final = ("status", "pay", "payments")
+REGIONS: Final = ("status", "pay", "payments", "refund")
 
 # The address of a page is a secret of payer and shop: it is neither cached nor referred to.
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

@@ -106,6 +106,26 @@ INBOX: Final = {
     "dust": "Too small to count",
 }
 
+# What became of a refund: by the API's status, `asked` before the shop has confirmed it.
+REFUND: Final = {
+    "asked": "You asked for {amount} {asset} back, to {address}. {merchant} has been told.",
+    "requested": "{amount} {asset} is going back to {address}.",
+    "held": "{amount} {asset} is going back to {address}: it is being checked.",
+    "approved": "{amount} {asset} is going back to {address}.",
+    "sending": "{amount} {asset} is on its way back to {address}.",
+    "paid": "{amount} {asset} was sent back to {address}.",
+}
+
+# Why a payer's address was not taken, by the refusal's code.
+REFUSED_ADDRESS: Final = {
+    "not_an_address": "An address is 0x and 40 characters of 0-9 and a-f.",
+    "wrong_checksum": "There is a typing mistake in this address. Please copy it once more.",
+    "own_address": "This is the address that you paid to. Please name one of your own.",
+    "looks_like_recent": "This address imitates another one. Please copy it from your wallet.",
+    "nothing_refundable": "There is nothing left that could go back.",
+    "other": "Money that is sent to this address would be lost. Please name one of your own.",
+}
+
 PAGE: Final = {
     "pay_to": "Pay to",
     "reference": "Order",
@@ -143,6 +163,14 @@ PAGE: Final = {
     "reload": "Check for my payment",
     "no_script": "This page does not update by itself in your browser.",
     "payments": "Payments",
+    "refund_title": "Your money back",
+    "refund_text": (
+        "Part of what you sent does not belong to this order. Name an address of yours, and "
+        "{merchant} can send it back."
+    ),
+    "refund_again": "A new address replaces the one before, until {merchant} has sent it.",
+    "refund_address": "Your address, on the network that you paid on",
+    "refund_submit": "Ask for it back",
     "back": "Return to {merchant}",
     "reconnecting": "Connection lost. Trying again…",
     "footer": "Checkout by Bezant",

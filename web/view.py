@@ -15,6 +15,7 @@ from core.networks import Catalog
 from web import qr, texts
 from web.arrivals import Payment, Progress, payments_of, progress_of
 from web.options import Option, options_of
+from web.refund import Return, return_of
 from web.stages import (
     Stage,
     is_over,
@@ -50,12 +51,19 @@ class View:
     is_rest: bool  # the options ask for what is left
     progress: Progress | None
     payments: tuple[Payment, ...]
+    refund: Return | None
     pending_networks: frozenset[str]  # whose next block moves a confirmation
     is_over: bool
 
 
-def view_of(invoice: Mapping[str, Any], merchant: str, catalog: Catalog, now: datetime) -> View:
-    """What the page shows of `invoice` at `now`, the domain's time."""
+def view_of(
+    invoice: Mapping[str, Any],
+    merchant: str,
+    catalog: Catalog,
+    now: datetime,
+    refund: Mapping[str, Any] | None = None,
+) -> View:
+    """What the page shows of `invoice` at `now`, the domain's time; `refund` is its newest one."""
     stage = stage_of(invoice, now)
     expires, created = moment(invoice["expires_at"]), moment(invoice["created_at"])
     address = str(next((o["address"] for o in invoice["payment_options"]), ""))
@@ -86,6 +94,7 @@ def view_of(invoice: Mapping[str, Any], merchant: str, catalog: Catalog, now: da
         is_rest=invoice["amount_due"] != invoice["amount"],
         progress=progress_of(invoice, catalog) if stage is Stage.CONFIRMING else None,
         payments=payments_of(invoice, merchant, catalog),
+        refund=return_of(invoice, refund, merchant),
         pending_networks=frozenset(
             d["network"] for d in invoice["deposits"] if d["status"] == "pending"
         ),

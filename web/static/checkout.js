@@ -48,6 +48,11 @@ function spell(html) {
   return template.innerHTML;
 }
 
+function isBeingFilledIn(region) {
+  const field = region.querySelector("form input");
+  return field !== null && (field.hasAttribute("aria-invalid") || field.value !== field.defaultValue);
+}
+
 function show(state) {
   setSecondsLeft(state.seconds_left);
   if (!state.regions) return;
@@ -58,7 +63,7 @@ function show(state) {
   for (const [name, html] of Object.entries(state.regions)) {
     const region = regions[name];
     const spelt = spell(html);
-    if (filled.get(region) === spelt) continue;
+    if (filled.get(region) === spelt || isBeingFilledIn(region)) continue;
     filled.set(region, spelt);
     region.innerHTML = html;
     changed = true;

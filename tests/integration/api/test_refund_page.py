@@ -78,7 +78,8 @@ async def test_a_form_leads_back_to_the_page(world: World, invoice: str) -> None
 
 async def test_json_and_the_merchants_word(world: World, invoice: str) -> None:
     path = f"/pay/{invoice}/refund"
-    for body in ({}, {"address": 1}, [], {"address": "0x" + "0" * 40}):
+    bodies: list[Any] = [{}, {"address": 1}, [], {"address": "0x" + "0" * 40}]
+    for body in bodies:
         assert (await world.stranger.post(path, body)).status == 422, body
     [asked] = (await world.stranger.post(path, {"address": PAYEE})).json["data"]
     assert (asked["status"], asked["asked_by"], asked["payout"]) == ("requested", "customer", None)

@@ -46,7 +46,8 @@ on conflict do nothing
 _LOCK = """
 select s.next_nonce, t.status, t.intent,
     (select count(*) from transactions o
-        where o.network = s.network and o.wallet = s.address and o.status = 'sent')
+        where o.network = s.network and o.wallet = s.address and o.status = 'sent'),
+    (select p.id from transactions p where p.id = s.promised and p.status = 'prepared')
 from senders s
 join transactions t on t.id = %(id)s
 where s.network = %(network)s and s.address = %(wallet)s
@@ -69,7 +70,7 @@ select token, sum(amount) from (
 
 _TAKE = """
 with taken as (
-    update senders set next_nonce = %(nonce)s + 1
+    update senders set next_nonce = %(nonce)s + 1, promised = null
     where network = %(network)s and address = %(wallet)s
 )
 update transactions set status = 'sent', nonce = %(nonce)s, gas = %(gas)s, open = true,
@@ -131,6 +132,7 @@ class Locked:
     status: str
     intent: dict[str, Any]
     in_flight: int
+    promised: UUID | None
 
 
 async def claim(
@@ -179,6 +181,26 @@ async def lock(connection: Raw, due: Due) -> Locked:
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101  (`begin` made the sender, rows are never deleted)
     return Locked(*row)
+
+
+async def promise(connection: Raw, due: Due) -> None:
+    """The next nonce is this row's alone, until it is taken or given back.
+
+    An approval is good at one nonce for ever. Should a process die between such a signature and
+    its commit, the row must come back to the same nonce, so nobody else may take it meanwhile.
+    """
+    await connection.execute(
+        "update senders set promised = %s where network = %s and address = %s",
+        (due.id, due.network, due.wallet),
+    )
+
+
+async def give_back(connection: Raw, due: Due) -> None:
+    """Nothing was signed: the next nonce is anybody's."""
+    await connection.execute(
+        "update senders set promised = null where network = %s and address = %s and promised = %s",
+        (due.network, due.wallet, due.id),
+    )
 
 
 async def lock_sent(connection: Raw, due: Due) -> bool:

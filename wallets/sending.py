@@ -122,8 +122,11 @@ class Sending:
             now = self._desk.now().timestamp()
             if any(p.expires_at <= now for p in payments_of(intent)):
                 await self._desk.fail(due, "expired")
-                return
-            await self._prepare(due, intent)
+            else:
+                await self._prepare(due, intent)
+        except SignerAway as error:  # it may have signed: a promised nonce stays promised
+            await self._desk.wait(due, error.code)
+            return
         except Reverts as error:
             await self._desk.fail(due, f"reverts: {error.reason}")
         except CannotPay:
@@ -135,8 +138,6 @@ class Sending:
             await self._desk.wait(due, "chain_unreadable")
         except NeedsApproval as error:
             await self._desk.wait(due, error.code, seconds=APPROVAL_SECONDS)
-        except SignerAway as error:
-            await self._desk.wait(due, error.code)
         except SignerRefused as error:
             metrics.SIGNER_REFUSALS.labels(error.code).inc()
             if error.code in PASSING:
@@ -145,6 +146,10 @@ class Sending:
                 await self._desk.fail(due, error.code)
         except ValueError as error:  # no calldata can hold this intent
             await self._desk.fail(due, f"malformed: {error}"[:300])
+            return
+        if _approved(due):
+            async with self._context.database.statement() as connection:
+                await senders.give_back(connection, due)
 
     async def _prepare(self, due: Due, intent: Intent) -> None:
         await self._know_sender(due.wallet)
@@ -165,6 +170,8 @@ class Sending:
         needed[NATIVE] = needed.get(NATIVE, 0) + gas * fees.max_fee
         held = await broadcast.balances(self._endpoints, due.wallet, list(needed))
         async with self._turns[due.wallet]:
+            if _approved(due) and not await self._promise(due):
+                return
             signed = await self._sign(due, intent, gas, fees, needed, held)
             if signed is not None:
                 await self._desk.hand(*signed)
@@ -186,8 +193,8 @@ class Sending:
             locked = await senders.lock(connection, due)
             if locked.status != Status.PREPARED or locked.intent != due.intent:
                 return None  # cancelled, revised or sent meanwhile: that step is due by itself
-            if locked.in_flight >= self._in_flight:
-                await senders.wait(connection, due, now, None)
+            if locked.in_flight >= self._in_flight or locked.promised not in (None, due.id):
+                await senders.wait(connection, due, now + self._desk.look_after, None)
                 return None
             promised = await senders.committed(connection, due.network, due.wallet)
             if any(held[token] < promised.get(token, 0) + n for token, n in needed.items()):
@@ -213,6 +220,17 @@ class Sending:
             await variants.add(connection, due, nonce, variant)
         return replace(due, status=Status.SENT, nonce=nonce, gas=gas), variant
 
+    async def _promise(self, due: Due) -> bool:
+        """False when the next nonce is promised to another one: then later."""
+        async with self._context.database.begin() as session:
+            connection = await raw(session)
+            locked = await senders.lock(connection, due)
+            if locked.promised not in (None, due.id):
+                await senders.wait(connection, due, self._desk.now() + self._desk.look_after, None)
+                return False
+            await senders.promise(connection, due)
+        return True
+
     async def _know_sender(self, wallet: str) -> None:
         """A wallet that is used for the first time goes on from the chain's count."""
         async with self._context.database.statement() as connection:
@@ -233,3 +251,8 @@ class Sending:
             except DATABASE_AWAY as error:
                 log.warning("transactions_pending_unknown", error=type(error).__name__)
             await asyncio.sleep(OBSERVE_SECONDS)
+
+
+def _approved(due: Due) -> bool:
+    """Whether people have signed for it."""
+    return any(p.approvals for p in payments_of(read_intent(due.intent)))

@@ -56,6 +56,9 @@ class AddressHolding(Base):
     """What the chain holds for us at the cursor's block, per address: sweeps read it."""
 
     __tablename__ = "address_holdings"
+    __table_args__ = (
+        Index("address_holdings_left", "network", postgresql_where=text("amount > 0")),
+    )
 
     network: Mapped[Str] = mapped_column(primary_key=True)
     address: Mapped[Str] = mapped_column(primary_key=True)
@@ -85,6 +88,7 @@ class Sender(Base):
     network: Mapped[Str] = mapped_column(primary_key=True)
     address: Mapped[Str] = mapped_column(primary_key=True)
     next_nonce: Mapped[int] = mapped_column(BigInteger)
+    promised: Mapped[UUID | None] = mapped_column(Uuid)  # whose alone the next nonce is
     created_at: Mapped[Moment]
 
 

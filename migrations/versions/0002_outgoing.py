@@ -29,6 +29,7 @@ def upgrade() -> None:
         _text("network", primary_key=True),
         _text("address", primary_key=True),
         sa.Column("next_nonce", sa.BigInteger(), nullable=False),
+        sa.Column("promised", sa.Uuid(), nullable=True),
         _moment("created_at"),
     )
     _transactions()

@@ -20,6 +20,13 @@ def first_chain() -> Iterator[Chain]:
 
 
 @pytest.fixture
+def own_chain() -> Iterator[Chain]:
+    """For a test that forks, raises the base fee, or needs a wallet's first nonce."""
+    with chain(31337) as made:
+        yield made
+
+
+@pytest.fixture
 async def rig(database: Database, first_chain: Chain) -> AsyncIterator[Rig]:
     url, deployed = first_chain
     async with connect(url) as node, make_rig(database, node, deployed) as made:

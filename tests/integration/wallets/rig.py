@@ -34,6 +34,7 @@ from wallets import hot, settling, transactions
 from wallets.hot import WalletKind
 from wallets.intents import Intent, Payment, Payout
 from wallets.sending import Sending
+from wallets.signer.client import Signer
 from wallets.transactions import Observed, Purpose
 
 SHOP = "0x" + "5e" * 20
@@ -49,7 +50,8 @@ class Rig:
     node: Node
     deployed: Deployed
     endpoints: Endpoints
-    signer: LocalSigner
+    signer: LocalSigner  # tests switch it; used unless there is another one
+    pen: Signer
     wallet: str
     key: str
     cursor: Cursor
@@ -65,7 +67,7 @@ class Rig:
             self.ended.append(observed)
 
         at = endpoints or self.endpoints
-        return Sending(self.context, self.network, at, self.signer, ended=ended, **options)
+        return Sending(self.context, self.network, at, self.pen, ended=ended, **options)
 
     def payment(self, amount: int = 10**15, token: str = NATIVE, **changes: Any) -> Payout:
         values: dict[str, Any] = {
@@ -186,8 +188,15 @@ class Rig:
 
 @asynccontextmanager
 async def make_rig(
-    database: Database, node: Node, deployed: Deployed, **changes: Any
+    database: Database,
+    node: Node,
+    deployed: Deployed,
+    *,
+    key: str | None = None,
+    signer: Signer | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Rig]:
+    """`key`: else a new one; `signer`: else one in this process."""
     policy = FeePolicy(stuck_after_seconds=STUCK_SECONDS)
     network = network_of(node, deployed, **{"fees": policy, **changes})
     context = Context(
@@ -199,7 +208,7 @@ async def make_rig(
         public_url="http://127.0.0.1:1",
         sandbox=True,
     )
-    account = Account.create()
+    account = Account.create() if key is None else Account.from_key(key)
     wallet = account.address.lower()
     await node.rpc("anvil_setBalance", wallet, hex(100 * 10**18))
     usdc = deployed.tokens["USDC"].address
@@ -221,8 +230,9 @@ async def make_rig(
         )
     endpoints = Endpoints(network, timeout=5)
     key = account.key.hex()
+    local = LocalSigner({wallet: key})
     yield Rig(
-        context, network, node, deployed, endpoints, LocalSigner({wallet: key}), wallet, key,
+        context, network, node, deployed, endpoints, local, signer or local, wallet, key,
         Cursor(number, head["hash"]), {number: head["hash"]},
     )  # fmt: skip
     await endpoints.close()

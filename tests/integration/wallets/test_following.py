@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -14,7 +14,7 @@ from core.db import Database
 from core.networks import NATIVE
 from tests.fakes import LocalSigner
 from tests.integration.wallets.conftest import Chain
-from tests.world import World, chain, connect, network_of
+from tests.world import World, connect, network_of
 from tests.world import world as make_world
 from wallets import hot, transactions
 from wallets.hot import WalletKind
@@ -24,12 +24,6 @@ from wallets.transactions import Purpose
 
 HOT_KEY, TREASURY_KEY = "0x" + "33" * 32, "0x" + "22" * 32
 HOT = "0x5cbdd86a2fa8dc4bddd8a8f69dba48572eec07fb"  # of HOT_KEY
-
-
-@pytest.fixture
-def own_chain() -> Iterator[Chain]:
-    with chain(31337) as made:
-        yield made
 
 
 @pytest.fixture

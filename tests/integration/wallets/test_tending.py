@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,17 +18,11 @@ from tests.faultproxy import FaultProxy
 from tests.integration.wallets.conftest import Chain
 from tests.integration.wallets.rig import SHOP, STUCK_SECONDS, Rig, make_rig
 from tests.waiting import eventually
-from tests.world import chain, connect
+from tests.world import connect
 from wallets import transactions
 from wallets.transactions import Status
 
 RAISED = 40 * 10**9  # a base fee that outbids what was offered before
-
-
-@pytest.fixture
-def own_chain() -> Iterator[Chain]:
-    with chain(31337) as made:
-        yield made
 
 
 @pytest.fixture

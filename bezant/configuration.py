@@ -14,10 +14,21 @@ from bezant.sections import (
     FeedSection,
     FeesSection,
     NetworkSection,
+    SweepsSection,
 )
 from core.errors import InvalidAmount, Misconfigured
 from core.money import FIAT, Asset, crypto
-from core.networks import NATIVE, Catalog, Feed, FeePolicy, Network, Tier, Token, Traces
+from core.networks import (
+    NATIVE,
+    Catalog,
+    Feed,
+    FeePolicy,
+    Network,
+    SweepPolicy,
+    Tier,
+    Token,
+    Traces,
+)
 from wallets.addresses import checksum
 
 # keccak256 of DepositProxy's init code (contracts/src/DepositProxy.sol); `bezant doctor` compares
@@ -95,6 +106,7 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         multisend=_lower(section.multisend),
         sanctions_oracle=_lower(section.sanctions_oracle),
         fees=_fees(f"{place}.fees", section.fees),
+        sweeps=_sweeps(f"{place}.sweeps", section.sweeps, house),
         tiers=_tiers(place, section.confirmations, house),
         second_endpoint_above=_units(f"{place}.second_endpoint_above", house, above),
         stalled_after_seconds=section.stalled_after_seconds,
@@ -111,6 +123,19 @@ def _fees(place: str, section: FeesSection) -> FeePolicy:
         )
     return FeePolicy(
         max_fee=max_fee, max_priority_fee=tip, stuck_after_seconds=section.stuck_after_seconds
+    )
+
+
+def _sweeps(place: str, section: SweepsSection | None, house: Asset) -> SweepPolicy | None:
+    if section is None:
+        return None
+    return SweepPolicy(
+        every_seconds=section.every_seconds,
+        minimum=_units(f"{place}.minimum", house, section.minimum) or 0,
+        max_gas_percent=section.max_gas_percent,
+        cheap_percent=section.cheap_percent,
+        max_age_seconds=section.max_age_hours * 3600,
+        max_gas=section.max_gas,
     )
 
 

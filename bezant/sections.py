@@ -77,6 +77,17 @@ class FeesSection(Section):
     stuck_after_seconds: Positive = 90
 
 
+class SweepsSection(Section):
+    """When deposit addresses are emptied without a command; `minimum` in the house currency."""
+
+    every_seconds: Positive = 600
+    minimum: Amount = "0"
+    max_gas_percent: Annotated[int, Field(ge=1, le=100)] = 2
+    cheap_percent: Annotated[int, Field(ge=1, le=100)] = 25
+    max_age_hours: Positive = 168
+    max_gas: Annotated[int, Field(ge=500_000, le=16_000_000)] = 5_000_000
+
+
 class NetworkSection(Section):
     """One chain. Times in seconds, amounts in major units of the house currency."""
 
@@ -97,6 +108,7 @@ class NetworkSection(Section):
     stalled_after_seconds: Positive = 120
     native: NativeSection = NativeSection()
     fees: FeesSection = FeesSection()
+    sweeps: SweepsSection | None = None
     confirmations: list[ConfirmationSection] = []
     tokens: list[TokenSection] = []
     feeds: list[FeedSection] = []

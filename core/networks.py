@@ -84,6 +84,24 @@ class FeePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPolicy:
+    """When deposit addresses are emptied without a command, looked at `every_seconds`.
+
+    What is worth less than `minimum` (house currency, minor units) stays. Gas may take
+    `max_gas_percent` of what is swept, while the base fee is among the `cheap_percent` lowest of
+    recent blocks. What lies for `max_age_seconds` goes at any fee that it is worth. `max_gas` is
+    for one transaction.
+    """
+
+    every_seconds: int = 600
+    minimum: int = 0
+    max_gas_percent: int = 2
+    cheap_percent: int = 25
+    max_age_seconds: int = 7 * 86_400
+    max_gas: int = 5_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """One chain, named by CAIP-2."""
 
@@ -106,6 +124,7 @@ class Network:
     multisend: str | None = None  # pays many payouts at once
     sanctions_oracle: str | None = None  # Chainalysis' contract, or one that answers like it
     fees: FeePolicy = FeePolicy()
+    sweeps: SweepPolicy | None = None  # None: only on command
     tiers: tuple[Tier, ...] = field(default=(Tier(up_to=None, required="finalized"),))
     second_endpoint_above: int | None = None  # house currency, minor units
     stalled_after_seconds: int = 120

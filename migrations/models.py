@@ -7,6 +7,7 @@ import payments.payout_tables
 import payments.tables
 import prices.tables
 import risk.tables
+import wallets.sweep_tables
 import wallets.tables
 import webhooks.tables
 from core.db import Base
@@ -19,6 +20,7 @@ PACKAGES = (
     payments.tables,
     prices.tables,
     risk.tables,
+    wallets.sweep_tables,
     wallets.tables,
     webhooks.tables,
 )

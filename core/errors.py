@@ -24,6 +24,7 @@ BezantError
 |  |- SignerRefused       against its policy; its code says which rule
 |  |- NeedsApproval       allowed once enough approvers have signed
 |  `- SignerAway          no answer in time: it may have signed, and asking again is safe
+|     `- KeyUnavailable   it answers, one wallet's key does not; other wallets go on
 `- LedgerError            a posting that must never happen (a bug, or tampering)
 """
 
@@ -217,6 +218,13 @@ class SignerAway(SignerError):
     at the same nonce, and counts once."""
 
     code = "signer_away"
+
+
+class KeyUnavailable(SignerAway):
+    """One wallet's key lies in a KMS or a vault that does not answer: nothing was signed. Other
+    wallets are not concerned."""
+
+    code = "key_unavailable"
 
 
 class LedgerError(BezantError):

@@ -18,7 +18,7 @@ from chain.fees import Fees, Market
 from chain.refusals import Refusal
 from core import metrics
 from core.context import Context
-from core.errors import ChainError, SignerAway, SignerError
+from core.errors import ChainError, KeyUnavailable, SignerAway, SignerError
 from core.ids import show
 from core.networks import Network
 from wallets import senders, variants
@@ -107,6 +107,8 @@ class Desk:
         except TimeoutError:
             self._away_until = time.monotonic() + AWAY_SECONDS
             raise SignerAway(f"no answer in {SIGN_SECONDS} s") from None
+        except KeyUnavailable:
+            raise  # one wallet's: the others are signed for as ever
         except SignerAway:
             self._away_until = time.monotonic() + AWAY_SECONDS
             raise

@@ -35,7 +35,7 @@ class Key(Protocol):
     async def sign(self, digest: bytes) -> tuple[int, int, int]:
         """(y parity 0 or 1, r, s), s in the lower half (EIP-2).
 
-        A key that lies elsewhere raises SignerAway when it does not answer.
+        A key that lies elsewhere raises KeyUnavailable when it does not answer.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from core.errors import NeedsApproval, SignerAway, SignerRefused
+from core.errors import KeyUnavailable, NeedsApproval, SignerAway, SignerRefused
 from wallets.encoding import plain, read
 from wallets.intents import Order, RouterQuote, Signed
 from wallets.signer.channel import Channel, Closed
 
 TIMEOUT_SECONDS = 2
+MOST_CONNECTIONS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,8 @@ class SignerWallet:
 
 
 class Signer(Protocol):
-    """Every call raises SignerAway when there is no answer within its limit."""
+    """Every call raises SignerAway when there is no answer within its limit, and `sign` and
+    `quote` its KeyUnavailable when the signer is there and the one key that they need is not."""
 
     async def sign(self, order: Order) -> Signed:
         """The same order gives the same bytes and counts once.
@@ -71,7 +74,8 @@ class Signer(Protocol):
 
 
 class SignerClient:
-    """One connection to a running signer, made anew when it breaks; calls wait for each other.
+    """A few connections to a running signer, each for one call at a time, made anew when they
+    break; so nobody waits behind a call whose key is slow to answer.
 
     `key` is the one it shares with the signer (BEZANT_SERVICE_KEY, 32 bytes).
     """
@@ -80,8 +84,8 @@ class SignerClient:
         self, socket: Path, key: bytes, *, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
         self._socket, self._key, self._timeout = socket, key, timeout_seconds
-        self._channel: Channel | None = None
-        self._turn = asyncio.Lock()
+        self._idle: list[Channel] = []
+        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
 
     async def sign(self, order: Order) -> Signed:
         return read(Signed, await self._ask({"do": "sign", "order": plain(order)}))
@@ -99,14 +103,13 @@ class SignerClient:
         return msgspec.convert(await self._ask({"do": "wallets"}), list[SignerWallet])
 
     async def close(self) -> None:
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.close()
+        while self._idle:
+            await self._idle.pop().close()
 
     async def _ask(self, request: dict[str, Any]) -> Any:
-        """The answer. Raises SignerRefused, NeedsApproval, SignerAway."""
+        """The answer. Raises SignerRefused, NeedsApproval, SignerAway, KeyUnavailable."""
         try:
-            async with asyncio.timeout(self._timeout), self._turn:
+            async with asyncio.timeout(self._timeout), self._turns:
                 answer = await self._exchange(request)
         except (TimeoutError, OSError, Closed) as error:
             why = str(error) or type(error).__name__
@@ -116,17 +119,14 @@ class SignerClient:
         if approvals := answer.get("approvals"):
             raise NeedsApproval(approvals["needed"], approvals["given"])
         if "done" not in answer:
-            raise SignerAway(f"the signer's key does not answer ({answer.get('away')})")
+            raise KeyUnavailable(str(answer.get("away")))
         return answer["done"]
 
     async def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Over the connection that is there, once more over a new one if it has died meanwhile."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            try:
-                return await self._over(channel, request)
-            except Closed:
-                pass
+        """Over a connection that is there and idle, over a new one if those have died meanwhile."""
+        while self._idle:
+            with suppress(Closed):
+                return await self._over(self._idle.pop(), request)
         channel = Channel(*await asyncio.open_unix_connection(self._socket), is_server=False)
         await channel.greet(self._key)
         return await self._over(channel, request)
@@ -140,5 +140,5 @@ class SignerClient:
         except BaseException:
             channel.drop()
             raise
-        self._channel = channel
+        self._idle.append(channel)
         return answer

@@ -108,17 +108,18 @@ def _nonce(order: Order, content: bytes, facts: Facts) -> bool:
     here = [one for one in facts.here if one.order_id == order.id and not one.is_cancel]
     elsewhere = [one for one in facts.elsewhere if not one.is_cancel]
     sent = [one for one in facts.here if one.broadcast]
-    if not cancels:
-        if any(one.content != content for one in (*here, *elsewhere)):
-            raise Denied("order_changed", f"{order.id} was signed with another content")
-        if any(one.broadcast for one in elsewhere):
-            raise Denied("nonce_in_use", f"{order.id} was sent with another nonce")
-        if sent and not here:
-            raise Denied("nonce_in_use", f"{sent[0].order_id} was sent with nonce {order.nonce}")
-    if not any(_same(order, content, one) for one in facts.here):
-        for one in sent:
-            if order.max_fee * 8 < one.max_fee * 9 or order.priority_fee * 8 < one.priority_fee * 9:
-                raise Denied("bump_too_small", "both fees are at least 12.5 % above what was sent")
+    others = [one.order_id for one in sent if one.order_id != order.id]
+    if not cancels and any(one.content != content for one in (*here, *elsewhere)):
+        raise Denied("order_changed", f"{order.id} was signed with another content")
+    if any(_same(order, content, one) for one in facts.here):
+        return bool(here) and not cancels  # given before: it says nothing new
+    if not cancels and any(one.broadcast for one in elsewhere):
+        raise Denied("nonce_in_use", f"{order.id} was sent with another nonce")
+    if not cancels and (others or (sent and not here)):
+        raise Denied("nonce_in_use", f"{[*others, order.id][0]} was sent with this nonce")
+    for one in sent:
+        if order.max_fee * 8 < one.max_fee * 9 or order.priority_fee * 8 < one.priority_fee * 9:
+            raise Denied("bump_too_small", "both fees are at least 12.5 % above what was sent")
     return bool(here) and not cancels
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from core.clock import show
-from core.errors import Misconfigured, NeedsApproval, SignerAway, SignerRefused
+from core.errors import KeyUnavailable, Misconfigured, NeedsApproval, SignerRefused
 from wallets.encoding import plain, read
 from wallets.intents import Order, RouterQuote
 from wallets.signer.channel import Channel, Closed
@@ -81,7 +81,7 @@ class Server:
             return {"refused": {"code": refused.code, "detail": refused.detail}}
         except NeedsApproval as needs:
             return {"approvals": {"needed": needs.needed, "given": needs.given}}
-        except SignerAway as away:
+        except KeyUnavailable as away:
             return {"away": str(away)}
 
     async def _do(self, request: Any) -> Any:

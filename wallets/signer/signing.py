@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from core.errors import NeedsApproval, SignerError, SignerRefused
+from core.errors import KeyUnavailable, NeedsApproval, SignerError, SignerRefused
 from wallets.encoding import plain
 from wallets.intents import Order, RouterQuote, Signed, payments_of
 from wallets.keys import Key
@@ -23,6 +23,8 @@ from wallets.signer.judge import judge, judge_quote
 from wallets.signer.policy import Policy, parse
 from wallets.signer.router import quote_digest
 from wallets.signer.store import Store
+
+KEY_SECONDS = 1.5  # less than its clients wait, so that they learn that only one key is away
 
 
 def unix_time() -> int:
@@ -40,36 +42,50 @@ class Signing:
         keys: Mapping[str, Key],
         quote_key: Key | None,
         now: Callable[[], int] = unix_time,
+        key_seconds: float = KEY_SECONDS,
     ) -> None:
         self._store, self._log = store, log
         self._keys, self._quote_key = dict(keys), quote_key
         self._now = now
+        self._key_seconds = key_seconds
         self._in_force: tuple[int, Policy] | None = None
         # A key in a KMS takes its time: its own wallet waits for it, the others do not.
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def sign(self, order: Order) -> Signed:
-        """Raises SignerRefused, NeedsApproval, SignerAway."""
-        async with self._locks[order.wallet]:
-            try:
-                version, policy = self._policy()
-                shapes.check(order)
-                key = self._keys.get(order.wallet)
-                if key is None:
-                    raise Denied("unknown_wallet", f"{order.wallet} has no key here")
-                now = self._now()
-                allowed = judge(policy, order, self._store.facts(order, now), now)
-            except Denied as denied:
-                raise self._refuse("sign", denied, order=plain(order)) from None
-            if allowed.again is not None and allowed.again.raw is not None:
-                signed = _signed(bytes.fromhex(allowed.again.raw[2:]))
-                self._tell(order, signed, version, "repeated")
-                return signed
-            self._store.reserve(order, allowed, now)
-            signed = await self._make(order, allowed, key)
-            mark = self._tell(order, signed, version, "signed")
-            self._store.finish(order, allowed, signed, mark)
+        """Raises SignerRefused, NeedsApproval, KeyUnavailable."""
+        try:
+            async with asyncio.timeout(self._key_seconds), self._locks[order.wallet]:
+                return await self._sign(order)
+        except (TimeoutError, KeyUnavailable) as error:
+            away = self._away(error)
+        self._log.write("sign", order=plain(order), code=away.code, detail=str(away))
+        raise away
+
+    async def _sign(self, order: Order) -> Signed:
+        try:
+            version, policy = self._policy()
+            shapes.check(order)
+            key = self._keys.get(order.wallet)
+            if key is None:
+                raise Denied("unknown_wallet", f"{order.wallet} has no key here")
+            now = self._now()
+            allowed = judge(policy, order, self._store.facts(order, now), now)
+        except Denied as denied:
+            raise self._refuse("sign", denied, order=plain(order)) from None
+        if allowed.again is not None and allowed.again.raw is not None:
+            signed = _signed(bytes.fromhex(allowed.again.raw[2:]))
+            self._tell(order, signed, version, "repeated")
             return signed
+        self._store.reserve(order, allowed, now)
+        try:
+            signed = await self._make(order, allowed, key)
+        except (KeyUnavailable, asyncio.CancelledError):
+            self._store.release(order, allowed)  # no signature came, so none can ever leave
+            raise
+        mark = self._tell(order, signed, version, "signed")
+        self._store.finish(order, allowed, signed, mark)
+        return signed
 
     def check(self, order: Order) -> Verdict:
         """As `sign` would judge; the nonce is not looked at, since it may not be chosen yet."""
@@ -102,7 +118,7 @@ class Signing:
         self._log.write("broadcast", code="noted", **said)
 
     async def quote(self, quote: RouterQuote) -> str:
-        """Raises SignerRefused, SignerAway."""
+        """Raises SignerRefused, KeyUnavailable."""
         try:
             version, policy = self._policy()
             judge_quote(policy, quote, self._now())
@@ -114,7 +130,13 @@ class Signing:
         except ValueError:
             wrong = Denied("malformed", "a field of the quote")
             raise self._refuse("quote", wrong, quote=plain(quote)) from None
-        v, r, s = await self._quote_key.sign(digest)
+        try:
+            async with asyncio.timeout(self._key_seconds):
+                v, r, s = await self._quote_key.sign(digest)
+        except (TimeoutError, KeyUnavailable) as error:
+            away = self._away(error)
+            self._log.write("quote", quote=plain(quote), code=away.code, detail=str(away))
+            raise away from None
         self._log.write("quote", quote=plain(quote), code="signed", policy=version)
         return "0x" + (r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + v])).hex()
 
@@ -161,6 +183,11 @@ class Signing:
             wrong = Denied("misbuilt", "the signed bytes do not say what was asked")
             raise self._refuse("sign", wrong, order=plain(order))
         return _signed(raw)
+
+    def _away(self, error: TimeoutError | KeyUnavailable) -> KeyUnavailable:
+        if isinstance(error, KeyUnavailable):
+            return error
+        return KeyUnavailable(f"the key did not sign within {self._key_seconds} s")
 
     def _tell(self, order: Order, signed: Signed, version: int, code: str) -> Mark:
         return self._log.write(

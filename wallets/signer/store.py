@@ -201,6 +201,33 @@ class Store:
                 [(str(n), payments[n], order.id, *place) for n in allowed.nonces],
             )
 
+    def release(self, order: Order, allowed: Allowed) -> None:
+        """Takes back what `reserve` counted, when the key gave no signature. What was reserved
+        before (`known`) stays: a signature of it may exist."""
+        if allowed.known:
+            return
+        place = (order.id, order.chain_id, order.wallet, order.nonce)
+        with self.writing() as db:
+            db.execute(
+                "delete from signatures where order_id = ? and chain_id = ? and wallet = ?"
+                " and nonce = ? and content = ? and gas = ? and max_fee = ? and priority_fee = ?"
+                " and raw is null",
+                (
+                    *(*place, allowed.content),
+                    *(order.gas, str(order.max_fee), str(order.priority_fee)),
+                ),
+            )
+            if allowed.spends:  # a cancel has none, and may go by the id of what it ends
+                db.execute(
+                    "delete from spends where order_id = ? and chain_id = ? and wallet = ?"
+                    " and nonce = ?",
+                    place,
+                )
+            db.executemany(
+                "delete from approvals where nonce = ? and order_id = ?",
+                [(str(nonce), order.id) for nonce in allowed.nonces],
+            )
+
     def finish(self, order: Order, allowed: Allowed, signed: Signed, mark: Mark) -> None:
         """The bytes, and the line of the audit log that tells of them."""
         with self.writing() as db:

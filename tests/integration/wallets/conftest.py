@@ -31,3 +31,11 @@ async def rig(database: Database, first_chain: Chain) -> AsyncIterator[Rig]:
     url, deployed = first_chain
     async with connect(url) as node, make_rig(database, node, deployed) as made:
         yield made
+
+
+@pytest.fixture
+async def alone(database: Database, own_chain: Chain) -> AsyncIterator[Rig]:
+    """On a chain of its own, for a test that forks or raises its base fee."""
+    url, deployed = own_chain
+    async with connect(url) as node, make_rig(database, node, deployed) as made:
+        yield made

@@ -14,7 +14,7 @@ from core.context import Context
 from core.db import Database
 from core.listen import Listener
 from core.money import crypto
-from core.networks import NATIVE, Catalog, Network, Token
+from core.networks import NATIVE, Catalog, FeePolicy, Network, Token
 from core.secrets import SecretBox
 from tests.fakes import LocalSigner
 from wallets.sending import Sending
@@ -29,6 +29,7 @@ async def main(url: str, rpc: str, chain_id: int, wallet: str, key: str) -> None
         block_seconds=0,
         poll_ms=100,
         tokens=(Token(asset=crypto("ETH", 18), address=NATIVE),),
+        fees=FeePolicy(stuck_after_seconds=2),
     )
     database = Database(url)
     context = Context(

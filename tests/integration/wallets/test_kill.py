@@ -9,15 +9,16 @@ import sys
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from tests.faultproxy import FaultProxy
 from tests.integration.wallets.rig import Rig
 from tests.settings import SEED, numbers
 from tests.waiting import eventually
 
-PAYMENTS = numbers(24, 200)
-KILLS = numbers(3, 20)
+PAYMENTS = numbers(24, 1000)
+STRIKES = numbers(5, 60)
+SENDERS = numbers(2, 4)
 PATIENCE = 45 + PAYMENTS / 2
 
 
@@ -33,10 +34,6 @@ async def process(rig: Rig, url: str) -> AsyncIterator[Process]:
         if started.returncode is None:
             started.send_signal(signal.SIGKILL)
         await started.wait()
-
-
-async def _statuses(rig: Rig) -> Counter[str]:
-    return Counter(row.status for row in await rig.rows("transactions"))
 
 
 async def _count(rig: Rig) -> int:
@@ -72,34 +69,75 @@ async def test_killed_between_commit_and_nodes(rig: Rig) -> None:
     assert len(await rig.rows("transaction_variants")) == 1
 
 
-async def test_killed_at_any_moment(rig: Rig) -> None:
-    luck = random.Random(f"sender {SEED}")
+class Trouble:
+    """What may befall senders, drawn from the seed."""
+
+    def __init__(self, rig: Rig, proxy: FaultProxy) -> None:
+        self.rig, self.proxy = rig, proxy
+        self.luck = random.Random(f"sender {SEED}")
+        self.happened: Counter[str] = Counter()
+
+    async def strike(self, processes: list[Process]) -> None:
+        kind = self.luck.choice(["kill", "lost", "errors", "fork", "fees"])
+        self.happened[kind] += 1
+        if kind == "kill":
+            await asyncio.sleep(self.luck.random() * 0.05)  # a moment within its work
+            self.luck.choice(processes).send_signal(signal.SIGKILL)
+        elif kind == "lost":  # the node takes the bytes, and nobody hears of it
+            times = self.luck.randrange(1, 5)
+            self.proxy.refuse(
+                -32603, "Internal error", method="eth_sendRawTransaction", times=times
+            )
+        elif kind == "errors":
+            self.proxy.http(503, times=self.luck.randrange(1, 10))
+        elif kind == "fork":
+            await self.rig.apply()
+            depth = min(self.luck.randrange(1, 6), await self.rig.node.head() - self.first)
+            if depth > 0:
+                await self.rig.node.reorg(depth)
+        else:  # what was offered is not enough any more
+            await self.rig.node.rpc("anvil_setNextBlockBaseFeePerGas", hex(25 * 10**9))
+            await self.rig.node.mine()
+
+    @property
+    def first(self) -> int:
+        """The block before ours."""
+        return min(self.rig.known)
+
+
+async def test_whatever_happens_each_payment_leaves_once(alone: Rig) -> None:
+    rig = alone
     amounts = [10**12 + i for i in range(PAYMENTS)]
     for amount in amounts:
         await rig.prepare(rig.payment(amount, to="0x" + f"{amount:040x}"))
-    for _ in range(KILLS):
-        before = await _count(rig)
-        async with process(rig, rig.node.url) as first, process(rig, rig.node.url) as second:
-            wanted = min(before + luck.randrange(1, 6), PAYMENTS)
+
+    async def done() -> bool:
+        await rig.apply()
+        statuses = Counter(row.status for row in await rig.rows("transactions"))
+        return statuses["mined"] + statuses["confirmed"] == PAYMENTS
+
+    async with FaultProxy(rig.node.url) as proxy, AsyncExitStack() as stack:
+        trouble = Trouble(rig, proxy)
+        running = [await stack.enter_async_context(process(rig, proxy.url)) for _ in range(SENDERS)]
+        for _ in range(STRIKES):
+            before = await _count(rig)
+            wanted = min(before + trouble.luck.randrange(1, 1 + PAYMENTS // STRIKES), PAYMENTS)
 
             async def moved(wanted: int = wanted) -> bool:
+                await rig.apply()
                 return await _count(rig) >= wanted
 
             await eventually(moved, PATIENCE)
-            for one in (first, second):
-                await asyncio.sleep(luck.random() * 0.05)  # a moment within its work
-                one.send_signal(signal.SIGKILL)
-        await rig.apply()
-    async with process(rig, rig.node.url):
-
-        async def all_sent() -> bool:
-            await rig.apply()
-            return (await _statuses(rig))["mined"] + (await _statuses(rig))["confirmed"] == PAYMENTS
-
-        await eventually(all_sent, PATIENCE)
+            await trouble.strike(running)
+            running = [p for p in running if p.returncode is None]
+            while len(running) < SENDERS:
+                running.append(await stack.enter_async_context(process(rig, proxy.url)))
+        await eventually(done, PATIENCE)
     rows = await rig.rows("transactions")
     assert [row.nonce for row in rows] == list(range(PAYMENTS))
     for amount in amounts:
         assert await rig.node.balance("0x" + f"{amount:040x}") == amount
     assert await _count(rig) == PAYMENTS
     await rig.assert_books_match_the_chain()
+    variants = len(await rig.rows("transaction_variants"))
+    print(f"soak: {PAYMENTS} payments, {variants} variants, {dict(trouble.happened)}")

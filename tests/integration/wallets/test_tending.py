@@ -9,28 +9,16 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import pytest
 from eth_account import Account
 
 from chain.endpoints import Endpoints
-from core.db import Database
 from tests.faultproxy import FaultProxy
-from tests.integration.wallets.conftest import Chain
-from tests.integration.wallets.rig import SHOP, STUCK_SECONDS, Rig, make_rig
+from tests.integration.wallets.rig import SHOP, STUCK_SECONDS, Rig
 from tests.waiting import eventually
-from tests.world import connect
 from wallets import transactions
 from wallets.transactions import Status
 
 RAISED = 40 * 10**9  # a base fee that outbids what was offered before
-
-
-@pytest.fixture
-async def alone(database: Database, own_chain: Chain) -> AsyncIterator[Rig]:
-    """On a chain of its own, for a test that forks or raises its base fee."""
-    url, deployed = own_chain
-    async with connect(url) as node, make_rig(database, node, deployed) as made:
-        yield made
 
 
 @asynccontextmanager

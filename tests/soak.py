@@ -58,6 +58,8 @@ ITEMS = (
     Item("contracts", "forge fuzz and invariants, profile soak", []),
     Item("schemathesis", "no 5xx, no undocumented answer, 200 examples an operation",
          ["tests/integration/api/test_schemathesis.py"], seeds=3),
+    Item("signer", "a million fuzzed orders against an oracle; SIGKILL, takeover, replays",
+         ["tests/integration/wallets/signer"], seeds=20),
     Item("webhooks", "endpoints, retries, feed, stream",
          ["tests/integration/webhooks"], seeds=5),
 )  # fmt: skip

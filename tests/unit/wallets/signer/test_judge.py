@@ -326,6 +326,15 @@ def test_a_nonce_belongs_to_what_was_sent() -> None:
         assert refused(other, facts).code == "order_changed"
 
 
+def test_of_two_at_a_nonce_the_one_that_left_has_it() -> None:
+    first = w.pay()
+    second = replace(w.pay(), nonce=first.nonce)
+    facts = Facts(here=(issued(first), issued(second, broadcast=True)))
+    assert refused(bumped(first, 2000), facts).code == "nonce_in_use"
+    assert judged(first, facts).again is not None  # it was given before
+    assert judged(bumped(second, 2000), facts).known
+
+
 def test_a_cancel_takes_the_place_of_anything() -> None:
     first = w.pay()
     sent = Facts(here=(issued(first, broadcast=True),))

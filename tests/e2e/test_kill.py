@@ -43,16 +43,17 @@ PATIENCE = 60  # a killed worker's leases on webhooks end after 20 s
 ASSETS = ("ETH", "USDC", "USDT", "DAI", "T24", "BLK")
 TARGETS = (("worker",), ("postgres",), ("api",), ("worker", "postgres"), ("api", "worker"))
 # What is told of an invoice and of its deposits. A worker that was away sees two parts at once,
-# and then nobody is told of half a payment that is whole by now.
+# and then nobody is told of half a payment that is whole by now. Confirmed money that a reorg moves
+# to a block without enough depth is confirmed once more.
 STORIES = {
     "exact": r"created seen processing confirmed settled",
     "over": r"created seen processing paid_over confirmed settled",
-    "partial": r"created seen paid_partial confirmed",
+    "partial": r"created seen paid_partial confirmed( confirmed)?",
     "parts": (
         r"created (seen paid_partial (confirmed )?seen|seen seen) processing"
-        r"( confirmed){1,2} settled"
+        r"( confirmed){1,4} settled"
     ),
-    "late": r"created expired seen unmatched paid_late confirmed",
+    "late": r"created expired seen unmatched paid_late confirmed( confirmed)?",
 }
 
 

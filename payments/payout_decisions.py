@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,14 +29,16 @@ from wallets.intents import Payout as PayoutIntent
 from wallets.signer.client import Signer, Verdict
 
 UNUSED_NONCE = 2**62  # a dry run stands in nobody's way
+PATIENCE = timedelta(seconds=5)
 LATE = "nobody approved it in time"
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said of a payout: it needs `needed` signatures of `approvers`."""
+    """What was said of a payout: it needs `needed` signatures of `approvers`. `screening` None: a
+    source outside was asked a moment ago and may answer yet."""
 
-    screening: str
+    screening: str | None
     policy: str
     rule: str | None
     signer: str
@@ -71,13 +73,19 @@ async def ask(context: Context, signer: Signer, payout_id: UUID) -> Said | None:
     network = context.catalog.networks[row.network]
     word = await signer.check(dry_run(network, wallet, row, PayoutIntent(payment=payment)))
     return Said(
-        screening=verdict.outcome.value,
+        screening=None if _may_answer_yet(verdict, row, now) else verdict.outcome.value,
         policy=decision.effect.value,
         rule=decision.rule,
         signer=ALLOWED if word.allowed else word.code or "refused",
         needed=max(decision.needed, word.needed),
         approvers=approvers(decision, word),
     )
+
+
+def _may_answer_yet(verdict: screening.Verdict, row: Payout, now: datetime) -> bool:
+    """Sources are asked when a payout comes: that it waits for them is no news for a moment."""
+    only = set(verdict.reasons) == {"screening_unanswered"}
+    return only and now - row.created_at < PATIENCE
 
 
 async def apply(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import wall
 from core.context import Context
 from core.errors import SignerAway, Unavailable
+from core.listen import Subscription
 from core.work import Worker
 from payments import payout_decisions, refund_inbox
 from payments.payout_cases import Changes, lock, rejudge_all
@@ -21,6 +23,7 @@ from payments.payout_facts import BACK, Sent, Status
 from payments.payout_sending import Prepare, Sending, gather, lock_batch
 from payments.payout_tables import Approval, Payout
 from payments.payouts import save
+from risk import screening
 from wallets import transactions
 from wallets.signer.client import Signer
 from wallets.transactions import Own
@@ -43,7 +46,8 @@ with due as (
 ), screened as (
     select p.id from payouts p
     join screenings s on s.subject = 'payout' and s.subject_id = p.id
-    where p.status = 'held' and p.screening = 'hold' and s.verdict <> 'hold'
+    where s.verdict <> 'hold' and (p.status = 'held' and p.screening = 'hold'
+            or p.status = 'requested' and p.policy is not null and p.screening is null)
         and (p.leased_until is null or p.leased_until <= %(wall)s)
     order by p.id limit %(limit)s for update of p skip locked
 ), ended as (
@@ -84,9 +88,24 @@ class Payouts:
         )
 
     async def run(self) -> None:
-        """Works until cancelled."""
-        async with self._context.listener.subscribe(CHANNEL) as notified:
-            await self._worker.run(notified, self._context.clock)
+        """Works until cancelled. A verdict of screening wakes it as well."""
+        listener = self._context.listener
+        async with (
+            listener.subscribe(CHANNEL) as notified,
+            listener.subscribe(screening.CHANNEL) as screened,
+        ):
+            waking = asyncio.create_task(self._wake_on(screened))
+            try:
+                await self._worker.run(notified, self._context.clock)
+            finally:
+                waking.cancel()
+                await asyncio.gather(waking, return_exceptions=True)
+
+    async def _wake_on(self, notified: Subscription) -> None:
+        while True:
+            await notified.next(None)
+            notified.drain()
+            self._worker.wake()
 
     async def claim(self, limit: int) -> Sequence[UUID]:
         now = wall()
@@ -144,6 +163,8 @@ class Payouts:
     ) -> None:
         row.due_at = None
         await payout_decisions.apply(session, self._context, row, said, changes)
+        if row.status == Status.REQUESTED:
+            row.due_at = changes.now + payout_decisions.PATIENCE
         if row.status != Status.HELD or row.overdrawn:
             return
         waits = [AGAIN_SECONDS[r] for r in row.reasons if r in AGAIN_SECONDS]

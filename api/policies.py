@@ -17,10 +17,9 @@ from api.idempotency import once
 from api.paging import Page
 from core import clock
 from core.context import Context
-from core.errors import Invalid, NotFound
+from core.errors import Invalid
 from merchants.keys import Principal
 from risk import drafts, policies, requests
-from risk.document import parse
 from risk.replay import replay as replay_past
 from risk.tables import PolicyDraft
 
@@ -119,10 +118,7 @@ async def replay(body: shapes.Replaying, request: Request, caller: Reader) -> Re
         since = body.since or until - MONTH
         if since >= until:
             raise Invalid.of("since", "must be before until")
-        draft = await drafts.find_draft(session)
-        if draft is None:
-            raise NotFound("there is no draft")
-        rules = parse(draft.document, context.catalog)
+        rules = await drafts.rules_of_draft(session, context.catalog)
         past, more = await requests.past(session, since, until, limit=MOST_COMPARED)
         found = await asyncio.to_thread(replay_past, rules, past)
         return 200, {

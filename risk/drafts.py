@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock, ids
 from core.context import Context
-from core.errors import Conflict, FieldError, Invalid, NotFound
+from core.errors import Conflict, FieldError, Invalid
 from core.networks import Catalog
 from core.singleton import lock_number
 from merchants.tables import ApiKey, Merchant
@@ -55,10 +55,8 @@ async def publish(
     note: str | None,
     now: datetime,
 ) -> PolicyVersion:
-    """Puts the draft in force. Raises NotFound, Conflict `draft_changed`, Invalid."""
-    draft = await _locked(session)
-    if draft is None:
-        raise NotFound("there is no draft")
+    """Puts the draft in force. Raises Conflict `no_draft` or `draft_changed`, Invalid."""
+    draft = _there(await _locked(session))
     _unchanged(draft, version)
     return await _publish(session, context.catalog, draft.document, author, note, now)
 
@@ -71,12 +69,12 @@ async def roll_back(
     note: str | None,
     now: datetime,
 ) -> PolicyVersion:
-    """Puts an earlier policy in force again, as a new version. Raises NotFound, Invalid."""
+    """Puts an earlier policy in force again, as a new version. Raises Invalid."""
     await _locked(session)
     query = select(PolicyVersion).where(PolicyVersion.number == number)
     earlier = (await session.scalars(query)).first()
     if earlier is None:
-        raise NotFound("no such version")
+        raise Invalid.of("version", "was never published")
     return await _publish(session, context.catalog, earlier.document, author, note, now)
 
 
@@ -101,6 +99,17 @@ async def _publish(
 
 async def find_draft(session: AsyncSession) -> PolicyDraft | None:
     return await session.get(PolicyDraft, THE_DRAFT)
+
+
+async def rules_of_draft(session: AsyncSession, catalog: Catalog) -> Ruleset:
+    """Raises Conflict `no_draft`, Invalid `invalid_policy`."""
+    return parse(_there(await find_draft(session)).document, catalog)
+
+
+def _there(draft: PolicyDraft | None) -> PolicyDraft:
+    if draft is None:
+        raise Conflict("there is no draft", code="no_draft")
+    return draft
 
 
 async def history(

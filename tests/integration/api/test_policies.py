@@ -76,11 +76,11 @@ async def test_history_and_rollback(world: World) -> None:
     rest = await world.operator.get(f"{PATH}/history?limit=2&cursor={page['next_cursor']}")
     assert [p["version"] for p in rest.json["data"]] == [1]
     nowhere = await world.operator.post(f"{PATH}/rollback", {"version": 9})
-    assert (nowhere.status, nowhere.code) == (404, "not_found")
+    assert (nowhere.status, nowhere.json["errors"][0]["field"]) == (422, "version")
 
 
 async def test_nobody_overwrites_or_publishes_unseen(world: World) -> None:
-    assert (await world.operator.post(f"{PATH}/publish", {"version": 0})).code == "not_found"
+    assert (await world.operator.post(f"{PATH}/publish", {"version": 0})).code == "no_draft"
     assert (await put(world, policy(), 1)).code == "draft_changed"
     await put(world, policy(), 0)
     assert (await put(world, policy(), 0)).code == "draft_changed"
@@ -162,7 +162,7 @@ async def test_the_draft_against_the_past(world: World) -> None:
     async with world.context.database.begin() as session:
         for one in asked:
             await policies.admit(session, world.context, one)
-    assert (await world.operator.post(f"{PATH}/replay", {})).code == "not_found"
+    assert (await world.operator.post(f"{PATH}/replay", {})).code == "no_draft"
     await put(world, policy(DAILY), 0)
     answer = (await world.operator.post(f"{PATH}/replay", {})).json
     assert (answer["object"], answer["compared"], answer["has_more"]) == (

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from core import ids
-from core.errors import Conflict, Invalid, NotFound, Unavailable
+from core.errors import Conflict, Invalid, Unavailable
 from core.networks import Catalog
 from risk import drafts, policies, requests
 from risk.document import parse
@@ -175,7 +175,7 @@ async def test_history_and_a_way_back(shop: Shop) -> None:
     await publish(shop, {"default": {"effect": "block"}, "rules": []})
     assert await admit(shop, request(shop)) == Effect.BLOCK
     async with shop.database.begin() as session:
-        with pytest.raises(NotFound):
+        with pytest.raises(Invalid):
             await drafts.roll_back(session, shop.context, 9, None, None, shop.now)
         await drafts.roll_back(session, shop.context, 1, shop.key, "too strict", shop.now)
     assert await admit(shop, request(shop)) == Effect.ALLOW

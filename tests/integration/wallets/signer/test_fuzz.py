@@ -191,7 +191,7 @@ class Thief:
             found = draw.choice(self.past[-200:])
         else:
             self.nonce += 1
-            gas = draw.choice((21_000, 40_000, 60_000))
+            gas = draw.choice((21_000, 21_000, 40_000, 60_000))
             found = w.order(self._intent(), nonce=self.nonce, gas=gas)
         for _ in range(draw.choices((0, 1, 2), (5, 4, 1))[0]):
             found = draw.choice(self.CHANGES)(self, found)
@@ -313,7 +313,12 @@ class Thief:
         ]
         return replace(order, intent=draw.choice(intents))
 
-    CHANGES = (edited, edited, other_terms, other_place, other_intent)
+    def once_more(self, order: Order) -> Order:
+        """The same intent, approvals and all, as another order."""
+        self.nonce += 1
+        return replace(order, id=f"{order.id[:50]}r", nonce=self.nonce)
+
+    CHANGES = (edited, edited, other_terms, other_place, other_intent, once_more)
 
 
 @pytest.fixture

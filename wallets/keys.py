@@ -1,6 +1,6 @@
 """Private keys: read by the signer's process and by nothing else (CHAIN 4).
 
-A key is a `Key` wherever it lies: here in memory, later in a KMS that never gives it out.
+A key is a `Key` wherever it lies: here in memory, or in a KMS that never gives it out.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class Key(Protocol):
 
         A key that lies elsewhere raises KeyUnavailable when it does not answer.
         """
+        ...
+
+    def close(self) -> None:
+        """It signs nothing from here on; what of it is in memory is overwritten."""
         ...
 
 

@@ -55,15 +55,7 @@ class Keystore:
             "address": address[2:],
             "crypto": crypto,
         }
-        path = self.file(address)
-        hidden = path.with_name(f".{address}.new")
-        file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(file, "w") as opened:
-            json.dump(document, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        hidden.rename(path)
-        _sync(self._directory)
+        write_private(self.file(address), document)
         return address
 
     def open(self, address: str) -> LocalKey:
@@ -71,7 +63,7 @@ class Keystore:
         path = self.file(address)
         secret: bytearray | None = None
         with suppress(ValueError, KeyError, TypeError, AttributeError):
-            secret = _unseal(_document(path)["crypto"], self._password)
+            secret = _unseal(read_document(path)["crypto"], self._password)
         if secret is None:  # out here, so that no exception keeps the frames with the password
             raise Misconfigured(f"{path} does not open: wrong password, or not written by us")
         key = LocalKey(secret)
@@ -79,6 +71,18 @@ class Keystore:
             key.close()
             raise Misconfigured(f"{path} holds the key of another address")
         return key
+
+
+def write_private(path: Path, document: dict[str, Any]) -> None:
+    """JSON, 0600, on the disk when this returns."""
+    hidden = path.with_name(f".{path.name}.new")
+    file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(file, "w") as opened:
+        json.dump(document, opened)
+        opened.flush()
+        os.fsync(opened.fileno())
+    hidden.rename(path)
+    _sync(path.parent)
 
 
 def read_secret(path: Path, password: str | None) -> bytearray:
@@ -104,7 +108,7 @@ def opened(path: Path, password: str) -> bytearray:
     what was tried."""
     from eth_account import Account  # in commands only: it loads much
 
-    document = _document(path)
+    document = read_document(path)
     secret: bytearray | None = None
     with suppress(ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
         secret = bytearray(Account.decrypt(document, password))
@@ -154,13 +158,14 @@ def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
     )
 
 
-def _document(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
+    """Raises Misconfigured."""
     try:
         found = json.loads(_text(path))
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise Misconfigured(f"{path} is no keystore file (JSON, version 3)")
+        raise Misconfigured(f"{path} is no key file (JSON)")
     return found
 
 

@@ -35,6 +35,9 @@ class Gate:
         await self.open.wait()
         return self._key.sign_now(digest)
 
+    def close(self) -> None:
+        self._key.close()
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:

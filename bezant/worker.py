@@ -32,6 +32,7 @@ from prices.oracle import Oracle
 from risk.screener import Screener
 from wallets.sending import Sending
 from wallets.signer.client import Signer
+from wallets.sweeps import Sweeps
 from webhooks.deliver import Deliverer
 
 log = structlog.get_logger()
@@ -102,6 +103,10 @@ def _network_loops(context: Context, signer: Signer, network: Network) -> dict[s
         async with Endpoints(network) as endpoints:
             await payout_fees.follow(context, network, lambda: broadcast.market(endpoints))
 
+    async def sweeps() -> None:
+        async with Endpoints(network) as endpoints:
+            await Sweeps(context, network, endpoints).run()
+
     found: dict[str, Loop] = {
         f"blocks {network.id}": blocks,
         f"transactions {network.id}": transactions,
@@ -111,6 +116,7 @@ def _network_loops(context: Context, signer: Signer, network: Network) -> dict[s
         found[f"prices {network.id}"] = prices
     if network.factory is not None:
         found[f"treasury {network.id}"] = treasury
+        found[f"sweeps {network.id}"] = sweeps
     return found
 
 

@@ -28,6 +28,7 @@ from payments.tables import Deposit, HouseMovement
 from payments.tiers import Heights, required, waits_for
 from payments.write import move_cursor, record_blocks, record_holdings, wake
 from prices import book
+from wallets import sweep_settling
 from wallets.settling import observe
 from webhooks.events import emit_on
 
@@ -90,7 +91,9 @@ async def apply_batch(
         judge(case, ground.followed, outcome)
 
     observed = await observe(connection, network, batch, finalized=ground.guard.finalized, now=now)
-    outcome.entries.extend(observed.entries)
+    gas, news = await sweep_settling.settle(session, context, network, batch, observed, now)
+    outcome.entries.extend(gas)
+    outcome.events.extend(news)
     await payouts.settle(session, observed, outcome)
     lost, moved = await _house(session, network, batch, ground, observed.hashes, outcome)
     async with connection.pipeline():

@@ -1,0 +1,26 @@
+"""A chain for as long as a file, a database, a signer and fresh books for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from core.db import Database
+from tests.integration.sweeps.sweeping import Sweeping, make_sweeping
+from tests.world import Deployed, chain, connect
+
+Chain = tuple[str, Deployed]
+
+
+@pytest.fixture(scope="module")
+def one_chain() -> Iterator[Chain]:
+    with chain(31337) as made:
+        yield made
+
+
+@pytest.fixture
+async def sweeping(database: Database, one_chain: Chain) -> AsyncIterator[Sweeping]:
+    url, deployed = one_chain
+    async with connect(url) as node, make_sweeping(database, node, deployed) as made:
+        yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from core.errors import Invalid
@@ -21,7 +22,13 @@ async def reorg(node: Node, depth: int, *, keep_transactions: bool, now: int) ->
     if depth > head:
         raise Invalid.of("depth", f"is at most the chain's height, {head}")
     kept = await _transactions(node, head, depth) if keep_transactions else []
-    await node.call("anvil_reorg", depth, kept)
+    # Another miner, else the same transactions at the same second make the very same block again.
+    miner = await node.call("eth_coinbase")
+    await node.call("anvil_setCoinbase", "0x" + secrets.token_hex(20))
+    try:
+        await node.call("anvil_reorg", depth, kept)
+    finally:
+        await node.call("anvil_setCoinbase", miner)
     await node.set_time(now)
     height = await node.height()
     return {"height": height, "hash": await node.block_hash(height), "transactions": len(kept)}

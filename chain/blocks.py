@@ -252,6 +252,7 @@ class Follower:
             finalized=final,
             agreed=await self._agreement.ask(endpoint, fork, blocks),
             receipts=await self._receipts(endpoint, run),
+            payments=run.payments,
         )
 
     async def _receipts(self, endpoint: Endpoint, run: Run) -> list[Receipt]:

@@ -18,9 +18,10 @@ from chain.decode import number
 from chain.endpoints import Endpoint, Endpoints
 from chain.logs import by_block, by_range
 from chain.ranges import Range, spread, together
+from chain.router import payments_of
 from chain.rpc import Rpc
 from chain.sweeps import sweeps_of
-from chain.types import Movement, Pushed, Swept
+from chain.types import Movement, Paid, Pushed, Swept
 from chain.watch import Watch
 from chain.wire import (
     BLOCK_BY_NUMBER,
@@ -163,8 +164,8 @@ class Reader:
 
     async def contents(
         self, headers: Sequence[Header], *, by_hash: bool
-    ) -> tuple[list[Movement], list[Swept]]:
-        """All movements and sweeps of these linked blocks, in chain order.
+    ) -> tuple[list[Movement], list[Swept], list[Paid]]:
+        """All movements, sweeps and router payments of these linked blocks, in chain order.
 
         by_hash: logs are asked block by block (the tail), else by ranges (catch-up). A block
         without transactions needs no further call.
@@ -182,6 +183,7 @@ class Reader:
         await together(read_natives(), read_logs())
         movements: list[Movement] = []
         sweeps: list[Swept] = []
+        payments: list[Paid] = []
         native = dict(zip((h.hash for h in busy), natives, strict=True))
         for header in headers:
             if header.transactions:
@@ -190,9 +192,10 @@ class Reader:
                     here = decode.in_order(header, here + tokens)
                 movements += here
                 sweeps += await sweeps_of(header, found, self.watch, self.rpc)
+                payments += await payments_of(header, found, self.watch, self.rpc)
             if header.withdrawals:
                 movements += decode.withdrawals(header)
-        return movements, sweeps
+        return movements, sweeps, payments
 
     async def receipts(self, header: Header) -> list[Receipt]:
         """All receipts of a block, by hash; one by one where the node has no eth_getBlockReceipts.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from chain.decode import number
 from chain.reader import Reader, linked
-from chain.types import Cursor, Movement, Swept
+from chain.types import Cursor, Movement, Paid, Swept
 from chain.wire import Header
 from core.errors import ChainError
 
@@ -26,11 +26,13 @@ class Run:
     headers: list[Header] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
     sweeps: list[Swept] = field(default_factory=list)
+    payments: list[Paid] = field(default_factory=list)
 
     def take(self, more: Run) -> None:
         self.headers += more.headers
         self.movements += more.movements
         self.sweeps += more.sweeps
+        self.payments += more.payments
 
 
 def spans(first: int, last: int, top: int) -> Iterator[tuple[int, int]]:
@@ -92,5 +94,5 @@ async def _read_span(reader: Reader, head: Header, top: int, first: int, last: i
         linked(headers)
     else:
         headers = await reader.headers(first, last)
-    movements, sweeps = await reader.contents(headers, by_hash=first > top - TAIL_BLOCKS)
-    return Run(headers, movements, sweeps)
+    contents = await reader.contents(headers, by_hash=first > top - TAIL_BLOCKS)
+    return Run(headers, *contents)

@@ -60,6 +60,32 @@ class Swept:
     arrived: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid:
+    """A `Paid(invoice, payer, asset, amount, quoteHash)` event of our router: exactly `amount` went
+    from `payer` to `treasury`. `invoice` is the quote's word (0x, 32 bytes), `token` a contract
+    address or NATIVE."""
+
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    log_index: int
+    invoice: str
+    payer: str
+    treasury: str
+    token: str
+    amount: int
+    quote_hash: str
+
+    @property
+    def movement(self) -> Movement:
+        """As a movement of its own name: the transfers in the same call are its evidence."""
+        return Movement(
+            self.block_number, self.block_hash, self.tx_hash, f"log:{self.log_index}", self.token,
+            self.payer, self.treasury, self.amount,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class TokenLog:
     """An ERC-20 `Transfer` log in a receipt."""
@@ -112,7 +138,8 @@ class Batch:
     `agreed` names, for blocks near the head, the endpoints (host and port, the source among
     them) that hold the same hash at that height. It also holds blocks of earlier batches that
     another endpoint has agreed to since: add to what is stored, never replace.
-    `receipts` are those of our own outstanding transactions that these blocks carry.
+    `receipts` are those of our own outstanding transactions that these blocks carry; `payments`
+    those that came through our router.
     """
 
     network: str
@@ -126,3 +153,4 @@ class Batch:
     finalized: int | None
     agreed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     receipts: Sequence[Receipt] = ()
+    payments: Sequence[Paid] = ()

@@ -15,6 +15,7 @@ from core.networks import Network, Traces
 TRANSFER = "0x" + keccak(b"Transfer(address,address,uint256)").hex()
 SWEPT = "0x" + keccak(b"Swept(bytes32,address,uint256)").hex()
 RECEIVED = "0x" + keccak(b"Received(bytes32,address,uint256)").hex()
+PAID = "0x" + keccak(b"Paid(bytes32,address,address,uint256,bytes32)").hex()
 TREASURY_CHANGED = "0x" + keccak(b"TreasuryChanged(address,address)").hex()
 
 
@@ -27,6 +28,7 @@ class Watch:
     tokens: frozenset[str]
     fee_tokens: frozenset[str]
     factory: str | None
+    router: str | None
     init_code_hash: bytes
     contracts: frozenset[str]
     topics: tuple[str, ...]
@@ -47,12 +49,17 @@ class Watch:
             # Received follows a Swept; treasury changes are looked up where a Swept asks for it.
             pairs.append((network.factory, SWEPT))
             topics += [SWEPT, RECEIVED, TREASURY_CHANGED]
+        router = network.router if network.factory is not None else None
+        if router is not None:
+            pairs.append((router, PAID))
+            topics.append(PAID)
         return cls(
             network=network.id,
             traces=network.traces,
             tokens=frozenset(t.address for t in tokens),
             fee_tokens=frozenset(t.address for t in tokens if t.fee_on_transfer),
             factory=network.factory,
+            router=router,
             init_code_hash=bytes.fromhex((code_hash or "0x")[2:]),
             contracts=frozenset(contract for contract, _ in pairs),
             topics=tuple(topics),

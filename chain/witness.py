@@ -52,8 +52,8 @@ async def witnessed(
                     continue
                 header = await endpoint.rpc.call(BLOCK_BY_NUMBER, tag(block.number), False)
                 if header is not None and header.hash == block.hash:
-                    movements, _ = await reader.contents([header], by_hash=True)
-                    found |= set(movements)
+                    movements, _, payments = await reader.contents([header], by_hash=True)
+                    found |= {*movements, *(paid.movement for paid in payments)}
         except ChainError as error:
             endpoints.failed(endpoint, error)
         return found

@@ -38,6 +38,7 @@ SIGN_SECONDS = 2  # the sender's row is locked meanwhile
 AWAY_SECONDS = 1  # a signer that did not answer is left alone for as long
 MARKET_SECONDS = 2  # an offer may rest on a market this old
 SOON_SECONDS = 1
+LOOK_SECONDS = 5  # the first look after a pool took the bytes, or a block's time
 LONGEST_PAUSE_SECONDS = 60
 
 # Told of transactions that ended without a block: failed before they were sent, or cancelled.
@@ -65,20 +66,25 @@ class Desk:
         self.ended = ended
         self._signer = signer
         self._away_until = 0.0  # by the monotonic clock
-        self._market: tuple[float, Market] | None = None
+        self._market: tuple[datetime, Market] | None = None
 
     def now(self) -> datetime:
         return self.context.clock.now()
 
-    @property
-    def look_after(self) -> timedelta:
-        """How long after bytes were handed over they are looked for."""
-        return timedelta(seconds=max(SOON_SECONDS, self.network.block_seconds))
+    def look_after(self, variant: Variant, *, taken: bool) -> timedelta:
+        """Until when to leave a variant alone. A block tells of itself, so looks only find what
+        was dropped or is stuck: after half of its age each time, but in good time for a bump.
+        """
+        longest = max(SOON_SECONDS, self.network.fees.stuck_after_seconds / 3)
+        first = max(LOOK_SECONDS, self.network.block_seconds) if taken else SOON_SECONDS
+        age = (self.now() - variant.made_at).total_seconds()
+        return timedelta(seconds=min(max(first, age / 2), longest))
 
     async def market(self) -> Market:
         """Fees as they are now, or were a moment ago. Raises ChainError."""
-        if self._market is None or time.monotonic() - self._market[0] > MARKET_SECONDS:
-            self._market = (time.monotonic(), await broadcast.market(self.endpoints))
+        old = self.now() - timedelta(seconds=MARKET_SECONDS)
+        if self._market is None or self._market[0] < old:
+            self._market = (self.now(), await broadcast.market(self.endpoints))
         return self._market[1]
 
     def order(self, due: Due, intent: Intent, *, nonce: int, gas: int, fees: Fees) -> Order:
@@ -132,7 +138,7 @@ class Desk:
                 tx_hash=variant.tx_hash, refusal=outcome, detail=answer.detail,
             )  # fmt: skip
         now = self.now()
-        later = self.look_after if taken else timedelta(seconds=SOON_SECONDS)
+        later = self.look_after(variant, taken=taken)
         async with self.context.database.statement() as connection:
             await variants.handed(
                 connection, due, variant.tx_hash,

@@ -14,8 +14,9 @@ from chain.fees import Urgency
 from core import ids
 from core.db import Raw
 
-# Rows that are due, `sent` ones first: they hold nonces that others wait behind. A wallet with as
-# many in flight as it may have gets no new ones. `due_at` is the lease as well.
+# Rows that are due, the longest waiting first, so that neither new ones nor those in flight starve
+# the others. A wallet with as many in flight as it may have gets no new ones. `due_at` is the
+# lease as well.
 _CLAIM = """
 with busy as (
     select wallet, count(*) as n from transactions
@@ -29,7 +30,7 @@ with busy as (
     select t.id from ranked r join transactions t on t.id = r.id
     where (r.status = 'sent' or r.place <= %(in_flight)s)
         and t.status in ('prepared', 'sent') and t.due_at <= %(now)s
-    order by r.status desc, r.due_at, r.id limit %(limit)s
+    order by r.due_at, r.id limit %(limit)s
     for update of t skip locked
 )
 update transactions t set due_at = %(leased_until)s from due where t.id = due.id

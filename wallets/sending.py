@@ -26,7 +26,7 @@ from core.errors import ChainError, NeedsApproval, SignerAway, SignerRefused
 from core.networks import NATIVE, Network
 from core.work import DATABASE_AWAY, Worker
 from wallets import senders, variants
-from wallets.desk import Desk, Ended, nobody
+from wallets.desk import LOOK_SECONDS, SOON_SECONDS, Desk, Ended, nobody
 from wallets.encoding import read_intent
 from wallets.intents import Intent, payments_of, transaction
 from wallets.judging import INTENT
@@ -194,7 +194,7 @@ class Sending:
             if locked.status != Status.PREPARED or locked.intent != due.intent:
                 return None  # cancelled, revised or sent meanwhile: that step is due by itself
             if locked.in_flight >= self._in_flight or locked.promised not in (None, due.id):
-                await senders.wait(connection, due, now + self._desk.look_after, None)
+                await senders.wait(connection, due, now + timedelta(seconds=SOON_SECONDS), None)
                 return None
             promised = await senders.committed(connection, due.network, due.wallet)
             if any(held[token] < promised.get(token, 0) + n for token, n in needed.items()):
@@ -215,7 +215,7 @@ class Sending:
                 outcome=None,
             )
             # Due soon: should this process die now, another one hands the bytes over.
-            due_at = now + self._desk.look_after
+            due_at = now + timedelta(seconds=LOOK_SECONDS)
             await senders.take(connection, due, nonce=nonce, gas=gas, now=now, due_at=due_at)
             await variants.add(connection, due, nonce, variant)
         return replace(due, status=Status.SENT, nonce=nonce, gas=gas), variant
@@ -226,7 +226,8 @@ class Sending:
             connection = await raw(session)
             locked = await senders.lock(connection, due)
             if locked.promised not in (None, due.id):
-                await senders.wait(connection, due, self._desk.now() + self._desk.look_after, None)
+                soon = self._desk.now() + timedelta(seconds=SOON_SECONDS)
+                await senders.wait(connection, due, soon, None)
                 return False
             await senders.promise(connection, due)
         return True

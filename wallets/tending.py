@@ -120,7 +120,8 @@ class Tending:
         if said.action is Action.RESEND:
             await self._desk.hand(due, held[-1])
             if said.reason is not None:
-                await self._desk.wait(due, said.reason)
+                pause = self._desk.look_after(held[-1], taken=False)
+                await self._desk.wait(due, said.reason, seconds=pause.total_seconds())
         elif said.action in (Action.BUMP, Action.CANCEL):
             await self._replace(due, held[-1], coming)
         elif said.action is Action.DISPUTE:
@@ -128,8 +129,8 @@ class Tending:
         elif said.action is Action.RENEW or said.status is Status.CANCELLED:
             await self._renew(due, said, look.final_count or 0)
         else:
-            pause = self._desk.look_after.total_seconds()
-            await self._desk.wait(due, said.reason, seconds=pause)
+            pause = self._desk.look_after(held[-1], taken=True)
+            await self._desk.wait(due, said.reason, seconds=pause.total_seconds())
 
     async def _replace(self, due: Due, last: Variant, coming: _Next) -> None:
         """Another variant of the same nonce: signed, stored, committed, handed over."""

@@ -57,7 +57,7 @@ async def test_a_lost_answer_is_asked_about(rig: Rig) -> None:
         await rig.work(sending)
         [variant] = await variants(rig)
         assert (variant.outcome, variant.handed_at is not None) == ("unknown", True)
-        rig.later(3)
+        rig.later(6)
         await rig.work(sending)
         assert proxy.count("eth_sendRawTransaction") == 1
     assert [o.id for o in (await rig.apply()).mined] == [number]
@@ -72,7 +72,7 @@ async def test_bytes_that_never_arrived_are_sent_again_as_they_are(rig: Rig) -> 
         sending = rig.sending(endpoints)
         await rig.work(sending)
         assert (await rig.row(number)).status == "sent"
-        rig.later(3)
+        rig.later(6)
         await rig.work(sending)
         raws = [params[0] for name, params in proxy.calls if name == "eth_sendRawTransaction"]
         assert len(raws) == 2
@@ -86,7 +86,7 @@ async def test_a_node_that_hangs_is_unknown(rig: Rig) -> None:
         proxy.hang(method="eth_sendRawTransaction")
         await rig.work(rig.sending(endpoints))
     assert (await variants(rig))[0].outcome == "unknown"
-    rig.later(3)
+    rig.later(6)
     await rig.work()
     assert [o.id for o in (await rig.apply()).mined] == [number]
 
@@ -96,7 +96,7 @@ async def test_what_the_pool_dropped_is_handed_over_again(rig: Rig) -> None:
     await rig.prepare()
     await rig.work()
     await drop(rig)
-    rig.later(3)
+    rig.later(6)
     await rig.work()
     await rig.node.mine()
     assert len((await rig.apply()).mined) == 1
@@ -114,7 +114,7 @@ async def test_stuck_fees_are_raised_by_an_eighth_and_either_variant_ends_it(alo
     rig.later(STUCK_SECONDS - 5)
     await rig.work()
     assert len(await variants(rig)) == 1  # not stuck yet
-    rig.later(6)
+    rig.later(STUCK_SECONDS)
     await rig.work()
     old, new = await variants(rig)
     assert old.tx_hash == first.tx_hash
@@ -293,7 +293,7 @@ async def test_bytes_that_no_node_will_take_give_their_nonce_to_a_cancel(rig: Ri
         # the proxy asks the node all the same: it must forget what it was told
         await rig.work(sending)
         await drop(rig)
-        rig.later(3)
+        rig.later(6)
         await rig.work(sending)
     kinds = [v.kind for v in await variants(rig)]
     assert kinds == ["intent", "cancel"]

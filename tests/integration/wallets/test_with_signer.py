@@ -162,7 +162,7 @@ async def test_four_senders_over_one_signer(rig: Rig) -> None:
     nonces = [row.nonce for row in await rig.rows("transactions")]
     assert nonces == list(range(FIRST, FIRST + 12))
     await drop(rig)
-    rig.later(3)
+    rig.later(6)
     await rig.work()
     await rig.node.mine()
     assert len((await rig.apply()).mined) == 12

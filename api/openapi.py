@@ -109,8 +109,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refused.add("404")
     if method != "get":
         refused |= {"400", "413"}
-    if method == "post":
+    if method in ("post", "put"):
         refused.add("409")
+    if method == "post":
         name = "IdempotencyKeyRequired" if path in _MONEY else "IdempotencyKey"
         operation.setdefault("parameters", []).append({"$ref": f"#/components/parameters/{name}"})
     responses = operation["responses"]

@@ -421,7 +421,10 @@ async def test_listen_forwards_what_happens_signed(sandbox: Town, client: Client
 def test_the_demo_tells_its_story(own: Town) -> None:
     told = run(own, "demo", "--once", "--data-dir", str(own.data))
     assert told.returncode == 0, told.stdout + told.stderr
-    for part in ("order-1001", "sent, transaction", "settled", "signature verified", "verified"):
+    for part in (
+        "order-1001", "sent, transaction", "settled", "signature verified", "verified",
+        "held: above 1 ETH", "1 of 1 signed", "paid: 1.5",
+    ):  # fmt: skip
         assert part in told.stdout
     assert not (own.data / "ready.json").exists()
 

@@ -54,6 +54,8 @@ ITEMS = (
           "tests/integration/payments/test_faults.py", "tests/integration/chain"], seeds=3),
     Item("assess", "the invoice rule against a naive one, 25,000 examples a run",
          ["tests/unit/payments/test_assess.py"], seeds=5),
+    Item("sending", "1,000 transactions under kills, lost answers, errors, forks and dear blocks",
+         ["tests/integration/wallets/test_kill.py"], seeds=3),
     Item("journal", "the journal under concurrent posting", ["tests/integration/ledger"], seeds=5),
     Item("contracts", "forge fuzz and invariants, profile soak", []),
     Item("schemathesis", "no 5xx, no undocumented answer, 200 examples an operation",

@@ -27,7 +27,7 @@ from risk.verdicts import judge
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 60  # longer than every source's timeout
+LEASE_SECONDS = 60  # besides the provider's timeout: enough to try every endpoint
 LONGEST_RETRY_SECONDS = 600
 
 _CLAIM = """
@@ -100,7 +100,8 @@ class Screener:
             cursor = await connection.execute(
                 _CLAIM,
                 {
-                    "leased": now + timedelta(seconds=LEASE_SECONDS),
+                    "leased": now
+                    + timedelta(seconds=LEASE_SECONDS + self.context.risk.provider_timeout),
                     "now": self.context.clock.now(),
                     "wall": now,
                     "limit": limit,

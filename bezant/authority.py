@@ -104,10 +104,15 @@ INDEX = click.option(
     help="The last part of m/44'/60'/0'/0/INDEX.",
 )  # fmt: skip
 
+VAULT = click.option(
+    "--vault", metavar="NAME", help="Keep the key under this Transit key of HashiCorp Vault."
+)
+
 
 @wallet.command("new")
 @click.argument("label")
 @KIND
+@VAULT
 @MNEMONIC
 @INDEX
 @as_json
@@ -116,6 +121,7 @@ def wallet_new(
     directory: Path | None,
     label: str,
     kind: str,
+    vault: str | None,
     mnemonic_file: Path | None,
     index: int,
     as_json: bool,
@@ -124,13 +130,15 @@ def wallet_new(
     from bezant import custody
     from bezant.printing import show
 
-    show(custody.new_wallet(directory, label, kind, mnemonic_file, index), as_json)
+    show(custody.new_wallet(directory, label, kind, mnemonic_file, index, vault), as_json)
 
 
 @wallet.command("import")
 @click.argument("label")
 @KIND
 @click.option("--key", type=EXISTING, help="A keystore file (version 3), or 64 hex digits.")
+@VAULT
+@click.option("--kms", metavar="KEY_ID", help="A key in AWS KMS: its ARN, id or alias.")
 @click.option("--address", help="Watch only: an address whose key is elsewhere (a Safe, say).")
 @click.option("--treasury", is_flag=True, help="With --address: it is the treasury.")
 @as_json
@@ -140,6 +148,8 @@ def wallet_import(
     label: str,
     kind: str,
     key: Path | None,
+    vault: str | None,
+    kms: str | None,
     address: str | None,
     treasury: bool,
     as_json: bool,
@@ -148,10 +158,14 @@ def wallet_import(
     from bezant import custody
     from bezant.printing import show
 
-    if (key is None) == (address is None):
-        raise click.UsageError("one of --key and --address is needed")
+    if sum(one is not None for one in (key, kms, address)) != 1:
+        raise click.UsageError("one of --key, --kms and --address is needed")
+    if vault is not None and key is None:
+        raise click.UsageError("--vault goes with --key")
     if key is not None:
-        show(custody.import_key(directory, label, kind, key), as_json)
+        show(custody.import_key(directory, label, kind, key, vault), as_json)
+    elif kms is not None:
+        show(custody.import_kms(directory, label, kind, kms), as_json)
     else:
         role = "treasury" if treasury else "watch"
         show(custody.watch(directory, label, role, str(address)), as_json)
@@ -170,19 +184,30 @@ def wallet_list(directory: Path | None, retired: bool, as_json: bool) -> None:
 
 @wallet.command("rotate")
 @click.argument("label")
+@VAULT
+@click.option("--kms", metavar="KEY_ID", help="The new key is this one in AWS KMS.")
 @MNEMONIC
 @INDEX
 @as_json
 @click.pass_obj
 def wallet_rotate(
-    directory: Path | None, label: str, mnemonic_file: Path | None, index: int, as_json: bool
+    directory: Path | None,
+    label: str,
+    vault: str | None,
+    kms: str | None,
+    mnemonic_file: Path | None,
+    index: int,
+    as_json: bool,
 ) -> None:
-    """A new key under the same label. The old one signs on while the policy names it: move its
-    money out, then take it from the policy."""
+    """A new key under the same label, kept where the old one is unless said otherwise. The old one
+    signs on while the policy names it: move its money out, then take it from the policy."""
     from bezant import custody
     from bezant.printing import show
 
-    show(custody.rotate(directory, label, mnemonic_file, index), as_json)
+    if kms is not None and (vault is not None or mnemonic_file is not None):
+        raise click.UsageError("--kms goes without --vault and --mnemonic-file")
+    made = custody.rotate(directory, label, mnemonic_file, index, vault=vault, kms=kms)
+    show(made, as_json)
 
 
 @click.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -22,9 +23,6 @@ from wallets.signer.policy import address_in, parse
 from wallets.signer.register import Entry
 from wallets.signer.signing import unix_time
 from wallets.signer.store import Store
-
-if TYPE_CHECKING:
-    from wallets.keystore import Keystore
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +92,61 @@ def verify(directory: Path | None) -> dict[str, Any]:
     return {"lines": last.number, "sha256": last.hash, "verdict": "the log is whole"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _New:
+    """A wallet to be: `old` is the one whose label it takes over, `vault` the Transit key that is
+    to wrap its key, else the keystore takes it."""
+
+    label: str
+    kind: str
+    path: str | None = None
+    old: Entry | None = None
+    vault: str | None = None
+
+
 def new_wallet(
-    directory: Path | None, label: str, kind: str, mnemonic_file: Path | None, index: int
+    directory: Path | None,
+    label: str,
+    kind: str,
+    mnemonic_file: Path | None,
+    index: int,
+    vault: str | None,
 ) -> dict[str, Any]:
-    """Raises Conflict, Invalid, Misconfigured."""
+    """Raises Conflict, Invalid, Misconfigured, KeyUnavailable."""
     with _enter(directory) as house:
         register.check(house.store, label, kind)
-        return _make(house, label, kind, mnemonic_file, index, None)
+        return _make(house, _New(label=label, kind=kind, vault=vault), mnemonic_file, index)
 
 
 def rotate(
-    directory: Path | None, label: str, mnemonic_file: Path | None, index: int
+    directory: Path | None,
+    label: str,
+    mnemonic_file: Path | None,
+    index: int,
+    *,
+    vault: str | None,
+    kms: str | None,
 ) -> dict[str, Any]:
-    """Raises NotFound, Invalid, Conflict, Misconfigured."""
+    """A new key where the old one lies, or where it is said. Raises NotFound, Invalid, Conflict,
+    Misconfigured, KeyUnavailable."""
     with _enter(directory) as house:
         old = register.labelled(house.store, label)
         if not old.has_key:
             raise Invalid(f"{old.label!r} is only watched: it has no key here to rotate")
-        return _make(house, old.label, old.kind, mnemonic_file, index, old)
+        if kms is None and vault is None and old.holder == register.KMS:
+            raise Invalid(f"the key of {old.label!r} is in AWS KMS: make a new one, and --kms it")
+        if vault is None and old.holder == register.VAULT:
+            vault = old.reference
+        new = _New(label=old.label, kind=old.kind, old=old, vault=vault)
+        if kms is not None:
+            return _shown(_from_kms(house, new, kms))
+        return _make(house, new, mnemonic_file, index)
 
 
-def import_key(directory: Path | None, label: str, kind: str, key: Path) -> dict[str, Any]:
-    """Raises Conflict, Invalid, Misconfigured."""
+def import_key(
+    directory: Path | None, label: str, kind: str, key: Path, vault: str | None
+) -> dict[str, Any]:
+    """Raises Conflict, Invalid, Misconfigured, KeyUnavailable."""
     from wallets.keystore import is_raw, read_secret
 
     with _enter(directory) as house:
@@ -123,7 +154,15 @@ def import_key(directory: Path | None, label: str, kind: str, key: Path) -> dict
         password = None
         if not is_raw(key):
             password = click.prompt(f"Password of {key}", hide_input=True, err=True)
-        return _keep(house, label, kind, read_secret(key, password), None, None)
+        new = _New(label=label, kind=kind, vault=vault)
+        return _shown(_keep(house, new, read_secret(key, password)))
+
+
+def import_kms(directory: Path | None, label: str, kind: str, key_id: str) -> dict[str, Any]:
+    """Raises Conflict, Invalid, Misconfigured, KeyUnavailable."""
+    with _enter(directory) as house:
+        register.check(house.store, label, kind)
+        return _shown(_from_kms(house, _New(label=label, kind=kind), key_id))
 
 
 def watch(directory: Path | None, label: str, kind: str, address: str) -> dict[str, Any]:
@@ -146,12 +185,11 @@ def show_wallets(directory: Path | None, retired: bool, as_json: bool) -> None:
         return
     for one in found:
         gone = "  retired" if one["retired"] else ""
-        click.echo(f"{one['address']}  {one['kind']:<9} {one['label']}{gone}")
+        holder = (one["key"] or "").partition(" ")[0]
+        click.echo(f"{one['address']}  {one['kind']:<9} {holder:<9} {one['label']}{gone}")
 
 
-def _make(
-    house: _House, label: str, kind: str, file: Path | None, index: int, old: Entry | None
-) -> dict[str, Any]:
+def _make(house: _House, new: _New, file: Path | None, index: int) -> dict[str, Any]:
     from wallets.keys import PATH, derive, new_mnemonic
 
     if file is not None:
@@ -162,7 +200,7 @@ def _make(
     else:
         mnemonic = new_mnemonic()
     path = PATH.format(index)
-    shown = _keep(house, label, kind, derive(mnemonic, path), path, old)
+    shown = _shown(_keep(house, replace(new, path=path), derive(mnemonic, path)))
     return shown if file is not None else {**shown, "mnemonic": mnemonic}
 
 
@@ -176,39 +214,76 @@ def keep_key(
     with _enter(directory) as house:
         register.check(house.store, label, kind)
         keystore = Keystore(house.place.keys, password, work=work)
-        return _store(house, keystore, label, kind, secret, None, None).address
+        return _store(house, _New(label=label, kind=kind), secret, keystore.keep).address
 
 
-def _keep(
-    house: _House, label: str, kind: str, secret: bytearray, path: str | None, old: Entry | None
-) -> dict[str, Any]:
+def _keep(house: _House, new: _New, secret: bytearray) -> Entry:
+    """Where `new` says."""
+    from bezant import keyring
     from wallets.keystore import Keystore
 
-    keystore = Keystore(house.place.keys, keystore_password())
-    return _shown(_store(house, keystore, label, kind, secret, path, old))
+    if new.vault is None:
+        return _store(house, new, secret, Keystore(house.place.keys, keystore_password()).keep)
+
+    from wallets import vaulted
+
+    name, vault = new.vault, keyring.vault()
+
+    async def wrap(secret: bytearray) -> str:
+        try:
+            return await vaulted.keep(house.place.keys, vault, name, secret)
+        finally:
+            await vault.close()
+
+    return _store(house, new, secret, lambda secret: asyncio.run(wrap(secret)))
 
 
-def _store(
-    house: _House,
-    keystore: Keystore,
-    label: str,
-    kind: str,
-    secret: bytearray,
-    path: str | None,
-    old: Entry | None,
-) -> Entry:
+def _store(house: _House, new: _New, secret: bytearray, keep: Callable[[bytearray], str]) -> Entry:
     from wallets.keys import LocalKey
 
     key = LocalKey(bytearray(secret))
     address = key.address
     key.close()
     register.check_new(house.store, address)
-    keystore.keep(secret)
-    entry = Entry(address=address, label=label, kind=kind, path=path, created_at=unix_time())
-    register.add(house.store, entry, in_place_of=old)
-    replaced = old.address if old else None
-    house.log.write("wallet", address=address, label=label, kind=kind, replaces=replaced)
+    keep(secret)
+    holder = register.KEYSTORE if new.vault is None else register.VAULT
+    return _add(house, new, address, holder, new.vault or "")
+
+
+def _from_kms(house: _House, new: _New, key_id: str) -> Entry:
+    """Kept by its ARN, so that an alias that is moved later moves no wallet."""
+    from wallets.kms import Kms
+
+    arn, address = Kms().find(key_id)
+    register.check_new(house.store, address)
+    return _add(house, new, address, register.KMS, arn)
+
+
+def _add(house: _House, new: _New, address: str, holder: str, reference: str) -> Entry:
+    entry = Entry(
+        address=address,
+        label=new.label,
+        kind=new.kind,
+        path=new.path,
+        created_at=unix_time(),
+        holder=holder,
+        reference=reference,
+    )
+    register.add(house.store, entry, in_place_of=new.old)
+    house.log.write(
+        "wallet",
+        address=address,
+        label=new.label,
+        kind=new.kind,
+        key=_key(entry),
+        replaces=new.old.address if new.old else None,
+    )
     return entry
+
+
+def _key(entry: Entry) -> str | None:
+    """Where its key is; None: not here."""
+    return f"{entry.holder} {entry.reference}".strip() if entry.has_key else None
 
 
 def _shown(entry: Entry) -> dict[str, Any]:
@@ -216,6 +291,7 @@ def _shown(entry: Entry) -> dict[str, Any]:
         "address": checksum(entry.address),
         "label": entry.label,
         "kind": entry.kind,
+        "key": _key(entry),
         "path": entry.path,
         "retired": entry.retired_at is not None,
     }

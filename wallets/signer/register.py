@@ -10,12 +10,16 @@ from wallets.signer.store import Store
 
 KINDS = ("hot", "relayer", "treasury", "watch", "quote")
 KEYLESS = ("watch", "treasury")  # known by address only
+KEYSTORE, VAULT, KMS = "keystore", "vault", "kms"
 _LONGEST_LABEL = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Times are unix seconds; `path` where the key was derived from a mnemonic."""
+    """Times are unix seconds; `path` where the key was derived from a mnemonic.
+
+    `holder` has the key: the keystore, Vault (`reference`: its Transit key) or KMS (its ARN).
+    """
 
     address: str
     label: str
@@ -23,6 +27,8 @@ class Entry:
     path: str | None
     created_at: int
     retired_at: int | None = None
+    holder: str = KEYSTORE
+    reference: str = ""
 
     @property
     def has_key(self) -> bool:
@@ -32,13 +38,16 @@ class Entry:
 def entries(store: Store, *, retired: bool = False) -> list[Entry]:
     """Oldest first."""
     rows = store.rows(
-        "select address, label, kind, path, created_at, retired_at from wallets"
-        " order by created_at, address"
+        "select address, label, kind, path, created_at, retired_at, holder, reference"
+        " from wallets left join holders using (address) order by created_at, address"
     )
     found = [
-        Entry(address=a, label=n, kind=k, path=p, created_at=c, retired_at=r)
-        for a, n, k, p, c, r in rows
-    ]
+        Entry(
+            address=a, label=n, kind=k, path=p, created_at=c, retired_at=r,
+            holder=h or KEYSTORE, reference=f or "",
+        )
+        for a, n, k, p, c, r, h, f in rows
+    ]  # fmt: skip
     return [one for one in found if retired or one.retired_at is None]
 
 
@@ -84,5 +93,10 @@ def add(store: Store, entry: Entry, *, in_place_of: Entry | None = None) -> None
                 " values (?, ?, ?, ?, ?)",
                 (entry.address, entry.label, entry.kind, entry.path, entry.created_at),
             )
+            if entry.holder != KEYSTORE:
+                db.execute(
+                    "insert into holders values (?, ?, ?)",
+                    (entry.address, entry.holder, entry.reference),
+                )
     except sqlite3.IntegrityError:
         raise Conflict(f"{entry.address} or {entry.label!r} is here already") from None

@@ -28,6 +28,9 @@ create table if not exists wallets (
     created_at integer not null, retired_at integer
 ) strict;
 create unique index if not exists wallets_label on wallets (label) where retired_at is null;
+create table if not exists holders (
+    address text primary key, holder text not null, reference text not null
+) strict;
 create table if not exists signatures (
     order_id text not null, network text not null, chain_id integer not null, wallet text not null,
     nonce integer not null, gas integer not null, max_fee text not null, priority_fee text not null,

@@ -41,6 +41,8 @@ def serve(directory: Path, environment: dict[str, str], output: Path) -> None:
     """Runs in the child."""
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 2)
+    # AWS's library reads these by itself.
+    os.environ.update({k: v for k, v in environment.items() if k.startswith("AWS_")})
     try:
         run(load_signer(directory, None, environment), None, environment)
     except Misconfigured as error:

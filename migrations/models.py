@@ -4,6 +4,7 @@ import core.tables
 import ledger.tables
 import merchants.tables
 import payments.payout_tables
+import payments.router_tables
 import payments.tables
 import prices.tables
 import risk.tables
@@ -17,6 +18,7 @@ PACKAGES = (
     ledger.tables,
     merchants.tables,
     payments.payout_tables,
+    payments.router_tables,
     payments.tables,
     prices.tables,
     risk.tables,

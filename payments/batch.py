@@ -20,10 +20,10 @@ from core.errors import ForkBelowFinalized
 from core.networks import Network
 from ledger.journal import send, settle
 from payments import ground as grounds
-from payments import house, overdraft, payouts
+from payments import house, overdraft, payouts, surplus
 from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, orphan, save
 from payments.ground import Ground
-from payments.intake import Valuer, returned, take_in
+from payments.intake import Valuer, arrivals, returned, take_in
 from payments.tables import Deposit, HouseMovement
 from payments.tiers import Heights, required, waits_for
 from payments.write import move_cursor, record_blocks, record_holdings, wake
@@ -63,14 +63,15 @@ async def apply_batch(
         raise ForkBelowFinalized(network.id, finalized)
     await grounds.advance(connection, network, ground, batch, now)
     gone_ids = await grounds.above(connection, network, batch.fork)
-    receiving = {owner.invoice_id for owner in ground.owners.values()} if batch.movements else set()
+    arriving = arrivals(batch, ground.owners, ground.billed, ground.roles)
+    receiving = {one.owner.invoice_id for one in arriving}
     cases = await lock(connection, gone_ids | grounds.ripe(network, ground) | receiving)
 
     outcome = Outcome(context, ground.heights, now)
     sure = _confirmed_above(cases.values(), network, batch.fork)
     gone = _take_back(cases.values(), network, batch.fork, outcome)
     prices = await book.current(context.database, connection, ground.prices)
-    arrived = take_in(network, batch, ground.owners, cases, Valuer(context.catalog, prices, now))
+    arrived = take_in(network, batch, arriving, cases, Valuer(context.catalog, prices, now))
     quiet, back = returned(gone, arrived)
     for _, deposit in arrived:
         credit_pending(deposit, outcome)
@@ -95,12 +96,13 @@ async def apply_batch(
     outcome.entries.extend(gas)
     outcome.events.extend(news)
     await payouts.settle(session, observed, outcome)
-    lost, moved = await _house(session, network, batch, ground, observed.hashes, outcome)
+    changed = gone, [d for _, d in arrived]
+    lost, moved = await _house(session, network, batch, ground, observed.hashes, changed, outcome)
     async with connection.pipeline():
         await move_cursor(connection, network, ground.guard, batch, now)
         await record_blocks(connection, network, batch)
         await save(connection, cases.values())
-        await record_holdings(connection, gone, [d for _, d in arrived], lost, moved)
+        await record_holdings(connection, *changed, lost, moved)
         posting = await send(connection, outcome.entries)
         await emit_on(connection, outcome.events, now)
         await wake(connection, network.id, cases)
@@ -215,14 +217,19 @@ async def _house(
     batch: Batch,
     ground: Ground,
     explained: frozenset[str],
+    deposits: tuple[Sequence[Deposit], Sequence[Deposit]],
     outcome: Outcome,
 ) -> tuple[list[HouseMovement], list[HouseMovement]]:
-    """Sweeps and unknown inflows: taken back above a fork, or recorded; the unknown get a Break."""
+    """Sweeps and unknown inflows: taken back above a fork, or recorded; the unknown get a Break.
+
+    `deposits`: those that these blocks take back, and those that they bring.
+    """
     gone: list[HouseMovement] = []
     if batch.fork is not None:
         gone, reversals = await house.take_back(session, network.id, batch.fork, outcome.now)
         outcome.entries.extend(reversals)
-    found = house.meanings(network, batch, ground.owners, ground.roles, explained)
+    found = house.meanings(network, batch, ground, explained)
+    found = await surplus.part(session, found, *deposits, gone)
     live, made = await house.record(session, found, outcome.now)
     outcome.entries.extend(made)
     for row in live:

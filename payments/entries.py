@@ -43,7 +43,7 @@ def seen(row: Deposit, now: datetime) -> Entry:
         "seen",
         Kind.DEPOSIT_SEEN,
         now,
-        debit=place(row.network, Role.DEPOSITS),
+        debit=place(row.network, Role(row.role)),
         credit=merchant(row.merchant_id, Debt.PENDING),
     )
 
@@ -70,7 +70,7 @@ def reversed_(row: Deposit, now: datetime) -> Entry:
         Kind.DEPOSIT_REVERSED,
         now,
         debit=merchant(row.merchant_id, Debt(row.account)),
-        credit=place(row.network, Role.DEPOSITS),
+        credit=place(row.network, Role(row.role)),
     )
 
 

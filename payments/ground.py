@@ -10,6 +10,7 @@ from uuid import UUID
 from chain.types import Batch
 from core.db import Raw
 from core.networks import Catalog, Network
+from payments import claims
 from payments import heights as heights_of
 from payments.intake import OWNERS, ROLES, Owner, owners_of, parties
 from payments.tiers import Heights, waits_for
@@ -53,10 +54,12 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """`pending` are invoices whose pending deposits wait for something; see `ripe`."""
+    """`owners` by deposit address, `billed` by the invoice's word in a payment through our router;
+    `pending` are invoices whose pending deposits wait for something: see `ripe`."""
 
     guard: Guard
     owners: dict[str, Owner]
+    billed: dict[str, Owner]
     roles: dict[str, str]
     heights: dict[str, Heights]
     followed: dict[str, datetime]
@@ -69,7 +72,7 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
 
     None when the batch does not begin exactly at the stored cursor, or the network is halted.
     """
-    addresses = ",".join(parties(batch))
+    addresses, named = ",".join(parties(batch)), claims.invoices_of(batch)
     async with connection.pipeline():
         guarding = await connection.execute(_GUARD, (network.id,))
         owning = await connection.execute(OWNERS, (addresses,))
@@ -77,13 +80,16 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         waiting = await connection.execute(_PENDING, (network.id,))
         following = await connection.execute(heights_of.KNOWN)
         pricing = await connection.execute(book.VERSION)
+        billing = await connection.execute(claims.BILLED, (named,)) if named else None
     row, prices = await guarding.fetchone(), await pricing.fetchone()
     if row is None or row[:2] != (batch.start.number, batch.start.hash):
         return None
     heights, followed = heights_of.known(await following.fetchall(), catalog)
+    merchants = dict(await billing.fetchall()) if billing else {}
     return Ground(
         guard=Guard(*row),
         owners=owners_of(await owning.fetchall()),
+        billed={w: Owner(*of) for w, of in claims.known(batch.payments, merchants).items()},
         roles=dict(await playing.fetchall()),
         heights=heights,
         followed=followed,

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chain.types import Batch
+from chain.types import Batch, Movement, Swept
 from core import ids
 from core.networks import Network
 from ledger.accounts import Role, place
 from ledger.breaks import BreakKind, Difference
 from ledger.journal import Entry
-from payments import entries
-from payments.intake import Owner, claimed_by
+from payments import claims, entries
+from payments.ground import Ground
+from payments.intake import claimed_by
 from payments.tables import HouseMovement
 
 
 def meanings(
     network: Network,
     batch: Batch,
-    owners: Mapping[str, Owner],
-    roles: Mapping[str, str],
+    ground: Ground,
     explained: Container[str] = (),
 ) -> list[HouseMovement]:
     """Sweeps of our deposit addresses, then every other inflow as unknown, in chain order.
 
     `explained` are our own transactions in these blocks: who asked for them posts what they move.
-    A sweep of a salt that is none of ours brings a stranger's money: that is an unknown inflow.
+    A sweep of a salt that is none of ours brings a stranger's money, and so does a payment through
+    our router for no invoice of ours: those are unknown inflows.
     """
     tokens = network.by_address()
     found: list[HouseMovement] = []
-    ours = [s for s in batch.sweeps if s.deposit_address in owners and s.token in tokens]
+    ours = [s for s in batch.sweeps if s.deposit_address in ground.owners and s.token in tokens]
     for sweep in ours:
-        role = Role(roles.get(sweep.treasury, Role.TREASURY))
+        role = Role(ground.roles.get(sweep.treasury, Role.TREASURY))
         found.append(
             HouseMovement(
                 block_hash=sweep.block_hash,
@@ -51,12 +52,11 @@ def meanings(
                 place=place(network.id, role),
             )
         )
-    for movement in batch.movements:
-        known, token = roles.get(movement.recipient), tokens.get(movement.token)
-        if known is None or token is None or movement.amount == 0:
+    for movement in _unclaimed(network, batch, ground, ours, explained):
+        token = tokens.get(movement.token)
+        if token is None or movement.amount == 0:
             continue
-        if movement.tx_hash in explained or any(claimed_by(sweep, movement) for sweep in ours):
-            continue
+        role = Role(ground.roles.get(movement.recipient, Role.TREASURY))
         found.append(
             HouseMovement(
                 block_hash=movement.block_hash,
@@ -69,12 +69,31 @@ def meanings(
                 arrived=movement.amount,
                 source=movement.sender,
                 destination=movement.recipient,
-                place=place(network.id, Role(known)),
+                place=place(network.id, role),
             )
         )
     for row in found:
         row.id, row.network, row.status, row.generation = ids.new(), network.id, "live", 0
     return found
+
+
+def _unclaimed(
+    network: Network,
+    batch: Batch,
+    ground: Ground,
+    ours: Sequence[Swept],
+    explained: Container[str],
+) -> Iterator[Movement]:
+    """Inflows to the house that no event of our contracts and no transaction of ours explains."""
+    yield from (paid.movement for paid in batch.payments if paid.invoice not in ground.billed)
+    evidence = claims.evidence(batch.payments, batch.movements, network.router)
+    for movement in batch.movements:
+        if movement.recipient not in ground.roles or movement.tx_hash in explained:
+            continue
+        if (movement.tx_hash, movement.position) in evidence:
+            continue
+        if not any(claimed_by(sweep, movement) for sweep in ours):
+            yield movement
 
 
 async def record(

@@ -12,6 +12,7 @@ from chain.types import Batch, Movement, Swept
 from core import ids
 from core.errors import PriceUnavailable
 from core.networks import Catalog, Network, Token
+from ledger.accounts import Role
 from payments import rows
 from payments.cases import Case
 from payments.tables import Deposit
@@ -49,6 +50,37 @@ def parties(batch: Batch) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A movement that is a deposit. `role` says whose the address is; `quote_hash` which quote of
+    our router was paid."""
+
+    movement: Movement
+    owner: Owner
+    role: Role = Role.DEPOSITS
+    quote_hash: str | None = None
+
+
+def arrivals(
+    batch: Batch,
+    owners: Mapping[str, Owner],
+    billed: Mapping[str, Owner],
+    roles: Mapping[str, str],
+) -> list[Arrival]:
+    """What these blocks bring to our addresses, and through our router for invoices of ours.
+
+    `billed`: a quote's invoice word -> whose it is; `roles`: of the house's addresses.
+    """
+    found = [Arrival(m, owners[m.recipient]) for m in batch.movements if m.recipient in owners]
+    for paid in batch.payments:
+        if owner := billed.get(paid.invoice):
+            role = Role(roles.get(paid.treasury, Role.TREASURY))
+            found.append(Arrival(paid.movement, owner, role, paid.quote_hash))
+    if batch.payments:
+        found.sort(key=lambda one: one.movement.block_number)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class Valuer:
     """Prices of the moment a deposit is seen."""
 
@@ -78,12 +110,11 @@ class Valuer:
 def take_in(
     network: Network,
     batch: Batch,
-    owners: Mapping[str, Owner],
+    arriving: Sequence[Arrival],
     cases: Mapping[UUID, Case],
     valuer: Valuer,
 ) -> list[tuple[Case, Deposit]]:
-    """Makes or revives one deposit per movement to an address of ours, in chain order. At most one
-    is live.
+    """Makes or revives one deposit per arrival, in chain order. At most one is live.
 
     A row that the chain took back and gives again (A, B, A) is the same movement: it becomes
     pending again and its generation grows, so that its entries have keys of their own.
@@ -97,16 +128,16 @@ def take_in(
         if d.network == network.id
     }
     arrived: list[tuple[Case, Deposit]] = []
-    for movement in batch.movements:
-        owner, token = owners.get(movement.recipient), tokens.get(movement.token)
-        if owner is None or token is None or movement.amount == 0:
+    for one in arriving:
+        movement, token = one.movement, tokens.get(one.movement.token)
+        if token is None or movement.amount == 0:
             continue
-        case = cases[owner.invoice_id]
+        case = cases[one.owner.invoice_id]
         name = (movement.block_hash, movement.tx_hash, movement.position, movement.recipient)
         deposit = known.get(name)
         if deposit is None:
             block_time = datetime.fromtimestamp(times[movement.block_hash], UTC)
-            deposit = _new_deposit(network, movement, owner, token, block_time)
+            deposit = _new_deposit(network, one, token, block_time)
             case.deposits.append(deposit)
         elif deposit.status == "orphaned":
             deposit.generation += 1
@@ -120,13 +151,12 @@ def take_in(
     return arrived
 
 
-def _new_deposit(
-    network: Network, movement: Movement, owner: Owner, token: Token, block_time: datetime
-) -> Deposit:
+def _new_deposit(network: Network, arrival: Arrival, token: Token, block_time: datetime) -> Deposit:
+    movement = arrival.movement
     return rows.Deposit(
         id=ids.new(),
-        merchant_id=owner.merchant_id,
-        invoice_id=owner.invoice_id,
+        merchant_id=arrival.owner.merchant_id,
+        invoice_id=arrival.owner.invoice_id,
         network=network.id,
         block_hash=movement.block_hash,
         block_number=movement.block_number,
@@ -138,6 +168,8 @@ def _new_deposit(
         amount=movement.amount,
         sender=movement.sender,
         address=movement.recipient,
+        role=arrival.role.value,
+        quote_hash=arrival.quote_hash,
         status="pending",
         generation=0,
         account="",

@@ -106,6 +106,7 @@ class Deposit(Base):
             "network", "block_hash", "tx_hash", "position", "address", name="deposits_movement"
         ),
         Index("deposits_invoice", "invoice_id"),
+        Index("deposits_quote", "quote_hash", postgresql_where=text("quote_hash is not null")),
         Index("deposits_merchant", "merchant_id", "id"),
         Index("deposits_height", "network", "block_number"),
         Index(
@@ -127,6 +128,9 @@ class Deposit(Base):
     amount: Mapped[Units]
     sender: Mapped[Str]
     address: Mapped[Str]
+    # Whose the address is: deposits, or treasury (or hot) for what came through our router.
+    role: Mapped[Str] = mapped_column(server_default="deposits")
+    quote_hash: Mapped[str | None] = mapped_column(Text)  # the router's quote that was paid
     status: Mapped[Str]
     generation: Mapped[int] = mapped_column(Integer)
     account: Mapped[Str]  # where its debt stands: pending, available, inbox; "" once orphaned

@@ -10,6 +10,7 @@ from uuid import UUID
 from chain.types import Batch
 from core.db import Raw
 from core.networks import Network
+from ledger.accounts import Role
 from payments.ground import Guard
 from payments.tables import Deposit, HouseMovement
 
@@ -99,10 +100,10 @@ async def record_holdings(
 ) -> None:
     """What stands on each deposit address at the cursor's block."""
     change: dict[tuple[str, str, str], int] = defaultdict(int)
-    for deposit in arrived:
-        change[deposit.network, deposit.address, deposit.asset] += deposit.amount
-    for deposit in gone:
-        change[deposit.network, deposit.address, deposit.asset] -= deposit.amount
+    for sign, deposits in ((1, arrived), (-1, gone)):
+        for deposit in deposits:
+            if deposit.role == Role.DEPOSITS:  # else it is in the treasury already
+                change[deposit.network, deposit.address, deposit.asset] += sign * deposit.amount
     for row in swept:
         if row.meaning == "swept":
             change[row.network, row.source, row.asset] -= row.amount

@@ -49,7 +49,9 @@ async def _treasury(endpoint: Endpoint, factory: str) -> str | None:
     return "0x" + word.hex() if any(word) else None
 
 
-async def follow_wallets(context: Context, signer: Signer) -> None:
+async def follow_wallets(
+    context: Context, signer: Signer, *, look_seconds: float = WALLETS_SECONDS
+) -> None:
     """For ever. A wallet that the signer has no more gets no new transactions; what it holds stays
     the house's."""
     away = False
@@ -63,7 +65,7 @@ async def follow_wallets(context: Context, signer: Signer) -> None:
         else:
             away = False
             await register(context, listed)
-        await asyncio.sleep(WALLETS_SECONDS)
+        await asyncio.sleep(look_seconds)
 
 
 async def register(context: Context, listed: list[SignerWallet]) -> None:

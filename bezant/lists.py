@@ -19,7 +19,13 @@ log = structlog.get_logger()
 LOOK_SECONDS = 60
 
 
-async def follow_lists(context: Context, sanctions: Sequence[Path], mixers: Sequence[Path]) -> None:
+async def follow_lists(
+    context: Context,
+    sanctions: Sequence[Path],
+    mixers: Sequence[Path],
+    *,
+    look_seconds: float = LOOK_SECONDS,
+) -> None:
     """For ever. A file that cannot be read leaves in force what was read before."""
     files = [(path, Kind.SANCTIONS) for path in sanctions] + [(p, Kind.MIXER) for p in mixers]
     while True:
@@ -28,7 +34,7 @@ async def follow_lists(context: Context, sanctions: Sequence[Path], mixers: Sequ
                 await _follow(context, path, kind)
             except (OSError, Invalid, Conflict) as error:
                 log.error("list_not_loaded", file=str(path), error=str(error))
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(look_seconds)
 
 
 async def _follow(context: Context, path: Path, kind: Kind) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import signal
 import sys
@@ -19,6 +20,7 @@ from tests.waiting import eventually
 PAYMENTS = numbers(24, 1000)
 STRIKES = numbers(5, 60)
 SENDERS = numbers(2, 4)
+KINDS = ("kill", "lost", "errors", "fork", "fees")
 PATIENCE = 45 + PAYMENTS / 2
 
 
@@ -76,9 +78,10 @@ class Trouble:
         self.rig, self.proxy = rig, proxy
         self.luck = random.Random(f"sender {SEED}")
         self.happened: Counter[str] = Counter()
+        self._kinds = itertools.cycle(self.luck.sample(KINDS, len(KINDS)))
 
     async def strike(self, processes: list[Process]) -> None:
-        kind = self.luck.choice(["kill", "lost", "errors", "fork", "fees"])
+        kind = next(self._kinds)
         self.happened[kind] += 1
         if kind == "kill":
             await asyncio.sleep(self.luck.random() * 0.05)  # a moment within its work

@@ -29,14 +29,15 @@ KEY = "key_01h455vb4pex5vsknk084sn02q"
 GAS_WEI = 100 * 10**18
 
 
-def policy_of(network: Network) -> str:
-    """The signer's own file: our factory, the configured tokens, nothing else."""
+def policy_of(network: Network, *, any_token: bool = False) -> str:
+    """The signer's own file: our factory and the configured tokens."""
     lines = [
         f'[networks."{network.id}"]',
         f"chain_id = {network.chain_id}",
         f'factory = "{network.factory}"',
         'fee = "5"',
         'fees_per_day = "50"',
+        f"sweep_any_token = {str(any_token).lower()}",
         f'[networks."{network.id}".wallets]',
         f'"{signed.RELAYER}" = ["sweep", "sweep_known", "cancel"]',
     ]
@@ -133,6 +134,12 @@ class Sweeping:
 
     async def events(self, sweep_id: UUID) -> list[str]:
         return await self.world.events(ids.show("swp", sweep_id))
+
+    async def allow_any_token(self) -> None:
+        """The signer's owner decides so; a running one reads its policy when it starts."""
+        await self.signer.stop()
+        self.signer.apply(policy_of(self.network, any_token=True))
+        await self.signer.start()
 
     async def salt(self, address: str) -> bytes:
         [row] = await self.world.rows("deposit_addresses", address=address)

@@ -1,4 +1,4 @@
-"""Deposit addresses are emptied once, whoever sends it, and the books equal the chain to the wei."""
+"""Deposit addresses are emptied once, whoever sends it, and the books equal the chain."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_blocked_token_stays_alone_and_is_tried_later(sweeping: Sweeping
     for asset in ("BLK", "USDC"):
         await sweeping.pay(asset, dict.fromkeys(addresses, 5_000_000))
     await sweeping.confirm()
-    blocked = calldata("block(address,bool)", addresses[2], True)
+    blocked = calldata("setBlocked(address,bool)", addresses[2], True)
     await sweeping.node.send(sweeping.token("BLK"), data=blocked, gas=100_000)
     shown = await sweeping.finish(await sweeping.ask())
     assert (shown["status"], shown["reasons"]) == ("done", ["token_refused"])
@@ -96,7 +96,7 @@ async def test_a_blocked_token_stays_alone_and_is_tried_later(sweeping: Sweeping
     fourth = await sweeping.finish(await sweeping.ask())
     assert [s["reason"] for s in fourth["skipped"]] == ["failing"]  # two hours by now
 
-    free = calldata("block(address,bool)", addresses[2], False)
+    free = calldata("setBlocked(address,bool)", addresses[2], False)
     await sweeping.node.send(sweeping.token("BLK"), data=free, gas=100_000)
     named = await sweeping.finish(await sweeping.ask([addresses[2]]))
     assert (named["status"], by_asset(named, "swept")) == ("done", {"BLK": 1})
@@ -226,7 +226,7 @@ async def test_a_signer_that_refuses_moves_nothing(sweeping: Sweeping) -> None:
     statuses = {item["token"].lower(): item["status"] for item in shown["items"]}
     assert statuses == {sweeping.token("USDC"): "swept", foreign: "unsent"}
     assert (shown["status"], shown["reasons"]) == ("done", ["unknown_asset"])
-    assert sweeping.signer.codes("refused") == ["unknown_asset"]
+    assert "unknown_asset" in sweeping.signer.codes("sign")
 
 
 @pytest.mark.parametrize("asset", [NATIVE, "USDC"])

@@ -43,7 +43,7 @@ def libraries(pid: int) -> set[str]:
 
 def test_only_the_signer_ever_held_a_key(sandbox: Town) -> None:
     place = Place(sandbox.data / "signer")
-    password = json.loads((sandbox.data / "sandbox.json").read_text())["keystore_password"]
+    password = (sandbox.data / "keys" / "keystore.password").read_text().strip()
     keys = [
         bytes(Account.decrypt(json.loads(file.read_text()), password))
         for file in place.keys.iterdir()

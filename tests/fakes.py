@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from eth_account import Account
 
-from core.errors import SignerAway, SignerRefused
+from core.errors import KeyUnavailable, SignerAway, SignerRefused
 from wallets.intents import Order, RouterQuote, Signed, transaction
 from wallets.signer.client import SignerWallet, Verdict
 
@@ -17,6 +17,7 @@ class LocalSigner:
     """A `Signer` in this process, with keys and without a policy.
 
     `away` and `silent`: no answer, at once or never. `refuse`: every order, with this code.
+    `locked`: wallets whose keys do not answer.
     `told` are the hashes it was told of; bytes it was not told of must never be on a chain.
     """
 
@@ -24,11 +25,14 @@ class LocalSigner:
     away: bool = False
     silent: bool = False
     refuse: str | None = None
+    locked: set[str] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
     signed: list[Order] = field(default_factory=list)
 
     async def sign(self, order: Order) -> Signed:
         await self._answer()
+        if order.wallet in self.locked:
+            raise KeyUnavailable("switched off")
         call = transaction(order)
         self.signed.append(order)
         made = Account.sign_transaction(

@@ -88,10 +88,9 @@ class Holders:
         if wrapping is None:
             return errors(404 if action == "datakey/plaintext" else 400, "encryption key not found")
         if action == "datakey/plaintext":
-            key, nonce = os.urandom(body["bits"] // 8), os.urandom(12)
+            key = os.urandom(body["bits"] // 8)
             self.data_keys.append(key)
-            sealed = base64.b64encode(nonce + wrapping.encrypt(nonce, key, None)).decode()
-            data = {"plaintext": base64.b64encode(key).decode(), "ciphertext": f"vault:v1:{sealed}"}
+            data = {"plaintext": base64.b64encode(key).decode(), "ciphertext": self.wrap(name, key)}
             return web.json_response({"data": {**data, "key_version": 1}})
         try:
             raw = base64.b64decode(body["ciphertext"].removeprefix("vault:v1:"), validate=True)
@@ -99,6 +98,11 @@ class Holders:
         except Exception:  # noqa: BLE001 - whatever is wrong, Vault says no more
             return errors(400, "invalid ciphertext")
         return web.json_response({"data": {"plaintext": base64.b64encode(key).decode()}})
+
+    def wrap(self, name: str, key: bytes) -> str:
+        nonce = os.urandom(12)
+        sealed = nonce + self._wrapping[name].encrypt(nonce, key, None)
+        return f"vault:v1:{base64.b64encode(sealed).decode()}"
 
     # -- KMS -------------------------------------------------------------------------------------
 

@@ -292,6 +292,7 @@ async def test_a_vault_file_is_bound_to_its_address_and_key(
     holders: Holders, vault: Vault, tmp_path: Path
 ) -> None:
     mine = await keep(tmp_path, vault, NAME, bytearray(PRIVATE))
+    my_data_key = holders.data_keys[-1]
     other = await keep(tmp_path, vault, NAME, bytearray(bytes([0x32]) * 32))
     written = json.loads(file(tmp_path, mine).read_text())
     assert file(tmp_path, mine).stat().st_mode & 0o777 == 0o600
@@ -311,12 +312,17 @@ async def test_a_vault_file_is_bound_to_its_address_and_key(
         {**written, "tag": written["tag"][:8]},
         {**written, "transit": "other"},
         {k: v for k, v in written.items() if k != "wrapped"},
-        json.loads(file(tmp_path, other).read_text()),
         [],
     ]
     for wrong in wrongs:
         with pytest.raises(Misconfigured):
             await opens(wrong)
+    for theirs, name in (
+        (json.loads(file(tmp_path, other).read_text()), NAME),
+        ({**written, "transit": "other", "wrapped": holders.wrap("other", my_data_key)}, "other"),
+    ):
+        with pytest.raises(Misconfigured, match="does not open"):
+            await opens(theirs, name=name)
     with pytest.raises(KeyUnavailable, match="is it there"):  # unwrapped by another Transit key
         await opens({**written, "transit": "other"}, name="other")
 

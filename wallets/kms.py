@@ -155,6 +155,8 @@ def public(client: Any, key_id: str) -> tuple[str, str]:
     if kind != (SPEC, "SIGN_VERIFY") or ALGORITHM not in answer.get("SigningAlgorithms", ()):
         raise Misconfigured(f"{key_id} is no key of spec {SPEC} for signing: only such is allowed")
     arn = str(answer.get("KeyId"))
+    if not _ARN.fullmatch(arn):
+        raise Misconfigured(f"AWS KMS names no ARN for {key_id}")
     try:
         found = load_der_public_key(answer.get("PublicKey", b""))
     except (ValueError, UnsupportedAlgorithm):

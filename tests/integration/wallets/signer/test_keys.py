@@ -258,6 +258,7 @@ def spki(key: ec.EllipticCurvePrivateKey) -> str:
     [
         ({"KeySpec": "ECC_NIST_P256"}, "no key of spec"),
         ({"KeyUsage": "KEY_AGREEMENT"}, "no key of spec"),
+        ({"KeyId": "alias/hot"}, "names no ARN"),
         ({"SigningAlgorithms": ["ECDSA_SHA_384"]}, "no key of spec"),
         ({"PublicKey": spki(ec.generate_private_key(ec.SECP256R1()))}, "none of secp256k1"),
         ({"PublicKey": "Z2FyYmFnZQ=="}, "none of secp256k1"),

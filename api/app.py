@@ -33,6 +33,8 @@ from api import (
     prices,
     refunds,
     screenings,
+    sweeps,
+    treasury,
     webhook_endpoints,
 )
 from api.edge import Edge
@@ -49,6 +51,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     deposits.router,
     payouts.router,
     refunds.router,
+    sweeps.router,
+    treasury.router,
     approvals.router,
     policies.router,
     addressbook.router,

@@ -144,6 +144,25 @@ async def signatures(session: AsyncSession, approval_id: UUID) -> Sequence[Appro
     return (await session.scalars(query.order_by(ApprovalSignature.given_at))).all()
 
 
+async def payments_now(
+    session: AsyncSession, rows: Sequence[Payout], now: datetime
+) -> tuple[Payment, ...]:
+    """What the signer is asked to pay for each, with the signatures that are there."""
+    query = select(Approval).where(Approval.payout_id.in_([row.id for row in rows]))
+    newest = {one.payout_id: one for one in await session.scalars(query.order_by(Approval.id))}
+    open_ = {k: one for k, one in newest.items() if one.status in ("requested", "given")}
+    given: dict[UUID, list[ApprovalSignature]] = {one.id: [] for one in open_.values()}
+    if given:
+        of = ApprovalSignature.approval_id.in_(given)
+        order = ApprovalSignature.given_at
+        for one in await session.scalars(select(ApprovalSignature).where(of).order_by(order)):
+            given[one.approval_id].append(one)
+    return tuple(
+        payment_of(row, now, approval, given[approval.id] if approval else ())
+        for row, approval in ((row, open_.get(row.id)) for row in rows)
+    )
+
+
 async def withdraw(session: AsyncSession, payout_id: UUID, status: str = "withdrawn") -> None:
     """Nobody needs to sign any more (rejected), or nobody can (expired)."""
     open_ = (Approval.payout_id == payout_id) & (Approval.status == "requested")

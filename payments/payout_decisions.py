@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
@@ -22,6 +23,7 @@ from payments.payout_fees import gas_of
 from payments.payout_tables import Payout
 from risk import addressbook, policies, screening
 from risk.rules import Decision, Initiator, Request
+from risk.tables import Screening
 from wallets import hot
 from wallets.hot import WalletKind
 from wallets.intents import Intent, Order, Payment
@@ -30,15 +32,15 @@ from wallets.signer.client import Signer, Verdict
 
 UNUSED_NONCE = 2**62  # a dry run stands in nobody's way
 PATIENCE = timedelta(seconds=5)
+FRESH = timedelta(minutes=1)  # a verdict that came a moment ago needs no second look
 LATE = "nobody approved it in time"
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said of a payout: it needs `needed` signatures of `approvers`. `screening` None: a
-    source outside was asked a moment ago and may answer yet."""
+    """What was said of a payout: it needs `needed` signatures of `approvers`."""
 
-    screening: str | None
+    screening: str
     policy: str
     rule: str | None
     signer: str
@@ -46,14 +48,19 @@ class Said:
     approvers: tuple[str, ...]
 
 
-async def ask(context: Context, signer: Signer, payout_id: UUID) -> Said | None:
-    """Asks everybody; None while there is no wallet that it could leave from.
-
-    Raises SignerAway, Unavailable.
-    """
+async def screened(context: Context, payout_id: UUID) -> str | None:
+    """Screening's word about the destination; None where a source outside was asked a moment ago
+    and may answer yet: that it waits for one is no news for a while."""
     async with context.database.begin() as session:
         row = await session.get_one(Payout, payout_id)
         now = context.clock.now()
+        known = await session.scalar(
+            select(Screening).where(
+                Screening.subject == screening.PAYOUT, Screening.subject_id == payout_id
+            )
+        )
+        if known is not None and known.status == "done" and now - known.updated_at < FRESH:
+            return known.verdict
         verdict = await screening.screen(
             session,
             context,
@@ -64,28 +71,35 @@ async def ask(context: Context, signer: Signer, payout_id: UUID) -> Said | None:
             now=now,
             merchant_id=row.merchant_id,
         )
-        request = await request_of(session, row)
-        decision = await policies.admit(session, context, request)
-        payment = await payment_now(session, row, now)
+        asked = set(verdict.reasons) == {"screening_unanswered"}
+        young = now - row.created_at < PATIENCE
+        return None if asked and young else verdict.outcome.value
+
+
+async def ask(context: Context, signer: Signer, payout_id: UUID, screening_: str) -> Said | None:
+    """Asks policies and the signer; None while there is no wallet that it could leave from.
+
+    Raises SignerAway, Unavailable.
+    """
+    async with context.database.begin() as session:
+        row = await session.get_one(Payout, payout_id)
+        now = context.clock.now()
+        [payment] = await payout_approvals.payments_now(session, [row], now)
         wallet = await wallet_for(session)
+        request = await request_of(session, row)
+        decision = await policies.admit(session, context, request)  # last: others wait for it
     if wallet is None:
         return None
     network = context.catalog.networks[row.network]
     word = await signer.check(dry_run(network, wallet, row, PayoutIntent(payment=payment)))
     return Said(
-        screening=None if _may_answer_yet(verdict, row, now) else verdict.outcome.value,
+        screening=screening_,
         policy=decision.effect.value,
         rule=decision.rule,
         signer=ALLOWED if word.allowed else word.code or "refused",
         needed=max(decision.needed, word.needed),
         approvers=approvers(decision, word),
     )
-
-
-def _may_answer_yet(verdict: screening.Verdict, row: Payout, now: datetime) -> bool:
-    """Sources are asked when a payout comes: that it waits for them is no news for a moment."""
-    only = set(verdict.reasons) == {"screening_unanswered"}
-    return only and now - row.created_at < PATIENCE
 
 
 async def apply(
@@ -106,15 +120,6 @@ async def apply(
     rejudge(row, changes)
     if approval is None and "approval_needed" in row.reasons:
         await payout_approvals.ask(session, context, row, said.approvers, changes.now)
-
-
-async def payment_now(session: AsyncSession, row: Payout, now: datetime) -> Payment:
-    """What the signer is asked to pay, with the signatures that are there."""
-    approval = await payout_approvals.current(session, row.id)
-    if approval is None or approval.status not in ("requested", "given"):
-        return payout_approvals.payment_of(row, now, None, ())
-    given = await payout_approvals.signatures(session, approval.id)
-    return payout_approvals.payment_of(row, now, approval, given)
 
 
 async def request_of(session: AsyncSession, row: Payout) -> Request:

@@ -21,11 +21,12 @@ from core.context import Context
 from core.networks import NATIVE, Network
 from core.singleton import lock_number
 from ledger.accounts import Role, place
+from payments.payout_approvals import payments_now
 from payments.payout_cases import Changes, rejudge, rejudge_all
-from payments.payout_decisions import dry_run, payment_now, wallet_for
+from payments.payout_decisions import dry_run, wallet_for
 from payments.payout_facts import Status
 from payments.payout_tables import Payout, PayoutBatch
-from wallets.intents import Allowance, Intent, Payment
+from wallets.intents import Allowance, Intent
 from wallets.intents import Payout as PayoutIntent
 from wallets.intents import PayoutBatch as BatchIntent
 from wallets.signer.client import Signer
@@ -109,7 +110,7 @@ class Sending:
         network = self.context.catalog.networks[rows[0].network]
         async with self.context.database.read() as session:
             wallet = await wallet_for(session)
-            payments = await _payments(session, rows, self.context.clock.now())
+            payments = await payments_now(session, rows, self.context.clock.now())
         if wallet is None or len(rows) < 2:
             return False
         intent = BatchIntent(multisend=network.multisend or "", payments=payments)
@@ -124,7 +125,7 @@ class Sending:
         rows: Sequence[Payout],
         changes: Changes,
     ) -> None:
-        payments = await _payments(session, rows, changes.now)
+        payments = await payments_now(session, rows, changes.now)
         intent: Intent = PayoutIntent(payment=payments[0])
         purpose, reference = Purpose.PAYOUT, ids.show("pay", rows[0].id)
         least_gas = None
@@ -202,12 +203,6 @@ async def gather(session: AsyncSession, row: Payout, *, locked: bool) -> Sequenc
 async def lock_batch(session: AsyncSession, batch_id: UUID) -> None:
     """Before any of its payouts is locked: two that judge in one batch wait for each other here."""
     await session.get_one(PayoutBatch, batch_id, with_for_update=True)
-
-
-async def _payments(
-    session: AsyncSession, rows: Sequence[Payout], now: datetime
-) -> tuple[Payment, ...]:
-    return tuple([await payment_now(session, row, now) for row in rows])
 
 
 async def _affordable(

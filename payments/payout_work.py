@@ -47,7 +47,7 @@ with due as (
     select p.id from payouts p
     join screenings s on s.subject = 'payout' and s.subject_id = p.id
     where s.verdict <> 'hold' and (p.status = 'held' and p.screening = 'hold'
-            or p.status = 'requested' and p.policy is not null and p.screening is null)
+            or p.status = 'requested' and p.screening is null and p.due_at > %(now)s)
         and (p.leased_until is null or p.leased_until <= %(wall)s)
     order by p.id limit %(limit)s for update of p skip locked
 ), ended as (
@@ -140,7 +140,11 @@ class Payouts:
             await self._later(payout_id, AWAY_SECONDS)
 
     async def _decide(self, row: Payout, *, together: bool) -> None:
-        said = await payout_decisions.ask(self._context, self._signer, row.id)
+        verdict = await payout_decisions.screened(self._context, row.id)
+        if verdict is None:
+            await self._later(row.id, payout_decisions.PATIENCE.seconds)
+            return
+        said = await payout_decisions.ask(self._context, self._signer, row.id, verdict)
         if said is None:
             log.warning("no_hot_wallet", network=row.network)
             await self._later(row.id, AWAY_SECONDS)
@@ -163,8 +167,6 @@ class Payouts:
     ) -> None:
         row.due_at = None
         await payout_decisions.apply(session, self._context, row, said, changes)
-        if row.status == Status.REQUESTED:
-            row.due_at = changes.now + payout_decisions.PATIENCE
         if row.status != Status.HELD or row.overdrawn:
             return
         waits = [AGAIN_SECONDS[r] for r in row.reasons if r in AGAIN_SECONDS]
@@ -249,10 +251,13 @@ def _never_sent(rows: Sequence[Payout], own: Own) -> None:
         row.failure = own.reason or "the transaction could not be sent"
 
 
+# One of each asset: it takes the others with it.
 _WAKE = text("""
-update payouts set due_at = :now where batch_id = :batch and status = 'approved'
-    and transaction_id is null and due_at is null and not exists (
-        select from payouts where batch_id = :batch and status = 'requested')
+update payouts set due_at = :now where due_at is null and id in (
+    select distinct on (network, token) id from payouts
+    where batch_id = :batch and status = 'approved' and transaction_id is null
+    order by network, token, id
+) and not exists (select from payouts where batch_id = :batch and status = 'requested')
 """)
 
 

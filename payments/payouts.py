@@ -108,9 +108,9 @@ async def settle(session: AsyncSession, observed: Observed, outcome: Outcome) ->
     changes = Changes(outcome.context, outcome.now)
     for one in observed.orphaned:
         for row in carried[one.id]:
-            _taken_back(row, one, changes)
+            taken_back(row, one, changes)
     for one in observed.mined:
-        _mined(carried[one.id], one, changes)
+        mined(carried[one.id], one, changes)
     for one in observed.confirmed:
         for row in carried[one.id]:
             row.final = True
@@ -121,7 +121,7 @@ async def settle(session: AsyncSession, observed: Observed, outcome: Outcome) ->
     outcome.events.extend(await changes.events(session))
 
 
-def _mined(rows: Sequence[Payout], own: Own, changes: Changes) -> None:
+def mined(rows: Sequence[Payout], own: Own, changes: Changes) -> None:
     """A block has it. Which payouts went out is told by what left, not by the receipt's status
     alone: one of several may have failed, and a token may say no without reverting."""
     left = Counter((flow.token, flow.recipient, flow.amount) for flow in own.outflows)
@@ -153,7 +153,7 @@ def _why_not(own: Own) -> str:
     return "the transaction reverted"
 
 
-def _taken_back(row: Payout, own: Own, changes: Changes) -> None:
+def taken_back(row: Payout, own: Own, changes: Changes) -> None:
     if row.outcome == Sent.SENT:
         entry = payout_entries.paid(row, _evidence(own), changes.now, reverse=True)
         changes.entries.append(entry)

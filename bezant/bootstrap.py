@@ -30,7 +30,7 @@ log = structlog.get_logger()
 # Every channel that anybody notifies; a process that does not care is not woken by it.
 CHANNELS = (
     "block", "clock", "deliveries", "entry_pending", "event_pending", "events", "invoice", "keys",
-    "payouts", "prices", "screenings", "sweeps", "transactions",
+    "payouts", "prices", "router", "screenings", "sweeps", "transactions",
 )  # fmt: skip
 CLOCK_POLL_SECONDS = 5
 

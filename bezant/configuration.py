@@ -14,6 +14,7 @@ from bezant.sections import (
     FeedSection,
     FeesSection,
     NetworkSection,
+    RelaySection,
     SweepsSection,
 )
 from core.errors import InvalidAmount, Misconfigured
@@ -24,6 +25,7 @@ from core.networks import (
     Feed,
     FeePolicy,
     Network,
+    RelayPolicy,
     SweepPolicy,
     Tier,
     Token,
@@ -107,6 +109,7 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         sanctions_oracle=_lower(section.sanctions_oracle),
         fees=_fees(f"{place}.fees", section.fees),
         sweeps=_sweeps(f"{place}.sweeps", section.sweeps, house),
+        relay=_relay(f"{place}.relay", section.relay),
         tiers=_tiers(place, section.confirmations, house),
         second_endpoint_above=_units(f"{place}.second_endpoint_above", house, above),
         stalled_after_seconds=section.stalled_after_seconds,
@@ -136,6 +139,18 @@ def _sweeps(place: str, section: SweepsSection | None, house: Asset) -> SweepPol
         cheap_percent=section.cheap_percent,
         max_age_seconds=section.max_age_hours * 3600,
         max_gas=section.max_gas,
+    )
+
+
+def _relay(place: str, section: RelaySection) -> RelayPolicy | None:
+    if not section.enabled:
+        return None
+    return RelayPolicy(
+        per_invoice=section.per_invoice,
+        per_payer=section.per_payer,
+        per_hour=section.per_hour,
+        max_gas_percent=section.max_gas_percent,
+        max_fee=_units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0,
     )
 
 

@@ -88,6 +88,17 @@ class SweepsSection(Section):
     max_gas: Annotated[int, Field(ge=500_000, le=16_000_000)] = 5_000_000
 
 
+class RelaySection(Section):
+    """What is given for payers who sign a payment and hold no coin for its gas."""
+
+    enabled: bool = True
+    per_invoice: Positive = 3
+    per_payer: Positive = 5
+    per_hour: Positive = 200
+    max_gas_percent: Annotated[int, Field(ge=1, le=100)] = 10
+    max_fee_gwei: Amount = "100"
+
+
 class NetworkSection(Section):
     """One chain. Times in seconds, amounts in major units of the house currency."""
 
@@ -109,6 +120,7 @@ class NetworkSection(Section):
     native: NativeSection = NativeSection()
     fees: FeesSection = FeesSection()
     sweeps: SweepsSection | None = None
+    relay: RelaySection = RelaySection()
     confirmations: list[ConfirmationSection] = []
     tokens: list[TokenSection] = []
     feeds: list[FeedSection] = []

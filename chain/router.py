@@ -1,11 +1,16 @@
-"""Our router's events -> Paid."""
+"""Our router: its events -> Paid, and what it says of keys and quotes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eth_hash.auto import keccak
 
 from chain.decode import address, number
+from chain.endpoints import Endpoints
 from chain.rpc import Rpc
+from chain.tokens import words
 from chain.treasury import in_force
 from chain.types import Paid
 from chain.watch import PAID, Watch
@@ -14,6 +19,7 @@ from core.errors import Inconsistent
 from core.networks import NATIVE
 
 _ZERO = "0x" + "00" * 20
+_KEYS = ("quoteKey()", "previousQuoteKey()", "previousUntil()")
 _DATA = 2 + 3 * 64  # asset, amount, quote hash
 
 
@@ -51,3 +57,39 @@ async def payments_of(header: Header, logs: Sequence[Log], watch: Watch, rpc: Rp
             )
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteKeys:
+    """Whose quotes the router takes; `until`: unix seconds up to which the previous key's are."""
+
+    current: str
+    previous: str
+    until: int
+
+    def accept(self, signer: str, deadline: int) -> bool:
+        """Whether a quote of this signer can be paid up to its deadline."""
+        return signer == self.current or (signer == self.previous and deadline <= self.until)
+
+
+async def quote_keys(endpoints: Endpoints, router: str) -> QuoteKeys:
+    """Raises ChainError."""
+    current, previous, until = await words(endpoints, router, *map(_selector, _KEYS))
+    return QuoteKeys(address(f"{current:064x}"), address(f"{previous:064x}"), until)
+
+
+async def spent(
+    endpoints: Endpoints, router: str, token: str, payer: str, quote_hash: str
+) -> tuple[bool, bool]:
+    """Whether the quote was paid, and whether the payer's authorization for it (whose nonce is the
+    quote's hash) was used or cancelled. Raises ChainError."""
+    word = bytes.fromhex(quote_hash[2:])
+    state = _selector("authorizationState(address,bytes32)")
+    holder = bytes.fromhex(payer[2:]).rjust(32, b"\0")
+    [paid] = await words(endpoints, router, _selector("isPaid(bytes32)") + word)
+    [used] = await words(endpoints, token, state + holder + word)
+    return bool(paid), bool(used)
+
+
+def _selector(signature: str) -> bytes:
+    return keccak(signature.encode())[:4]

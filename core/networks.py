@@ -102,6 +102,22 @@ class SweepPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RelayPolicy:
+    """What the house gives for payers who sign a payment and hold no coin for its gas.
+
+    `per_invoice`: tries for one invoice. `per_payer`, `per_hour`: relayed within an hour for one
+    payer, and for all together. Gas may cost `max_gas_percent` of what is paid, and `max_fee` wei
+    per gas.
+    """
+
+    per_invoice: int = 3
+    per_payer: int = 5
+    per_hour: int = 200
+    max_gas_percent: int = 10
+    max_fee: int = 100 * GWEI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """One chain, named by CAIP-2."""
 
@@ -125,6 +141,7 @@ class Network:
     sanctions_oracle: str | None = None  # Chainalysis' contract, or one that answers like it
     fees: FeePolicy = FeePolicy()
     sweeps: SweepPolicy | None = None  # None: only on command
+    relay: RelayPolicy | None = RelayPolicy()  # None: every payer sends his payment himself
     tiers: tuple[Tier, ...] = field(default=(Tier(up_to=None, required="finalized"),))
     second_endpoint_above: int | None = None  # house currency, minor units
     stalled_after_seconds: int = 120

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,6 +53,16 @@ def _accepted(catalog: Catalog, wanted: Wanted) -> Iterator[tuple[Network, Token
             continue  # without our factory there is no address to pay to
         if wanted.accepts is None or pair in [list(p) for p in wanted.accepts]:
             yield network, token
+
+
+def due_of(option: Mapping[str, Any], amount: int, paid: int, currency: Asset) -> int:
+    """Base units of a stored option's asset that are still to be paid of `amount` (both in the
+    currency's base units): at the locked rate, rounded up like the whole."""
+    whole = int(option["amount"])
+    if paid <= 0:
+        return whole
+    asset = Asset(option["asset"], option["decimals"], option["quote_decimals"])
+    return min(whole, owed(max(0, amount - paid), currency, asset, int(option["rate"])))
 
 
 def lock_rates(

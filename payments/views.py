@@ -11,9 +11,10 @@ from core.ids import show
 from core.money import Asset
 from core.networks import NATIVE, Catalog, Network
 from payments.facts import InboxReason
+from payments.options import due_of
 from payments.tables import Deposit, Invoice
 from payments.tiers import Heights, confirmations
-from payments.values import owed, show_price
+from payments.values import show_price
 from wallets.addresses import checksum
 
 _SUGGESTIONS = {
@@ -131,7 +132,7 @@ def invoice_json(
         "cancelled_at": _maybe(row.cancelled_at),
         "mark": {"status": row.mark, "reason": row.mark_reason} if row.mark else None,
         "payment_options": [
-            _option_json(o, row, left, currency, catalog)
+            _option_json(o, row, currency, catalog)
             for o in row.options
             if o["network"] in catalog.networks
         ],
@@ -144,15 +145,13 @@ def _maybe(moment: datetime | None) -> str | None:
 
 
 def _option_json(
-    option: Mapping[str, Any], row: Invoice, left: int, currency: Asset, catalog: Catalog
+    option: Mapping[str, Any], row: Invoice, currency: Asset, catalog: Catalog
 ) -> dict[str, Any]:
     """`amount_due` follows what is still unpaid, at the locked rate, rounded up like `amount`."""
     network = catalog.networks[option["network"]]
     asset = Asset(option["asset"], option["decimals"], option["quote_decimals"])
     rate, amount = int(option["rate"]), int(option["amount"])
-    due = amount
-    if left < row.amount:
-        due = min(amount, owed(left, currency, asset, rate))
+    due = due_of(option, row.amount, row.amount_paid, currency)
     return {
         "asset": asset.symbol,
         "network": network.id,

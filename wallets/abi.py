@@ -7,6 +7,7 @@ from typing import Any
 
 from eth_abi import abi
 from eth_abi.exceptions import DecodingError, EncodingError
+from eth_hash.auto import keccak
 
 
 def encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
@@ -26,3 +27,25 @@ def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     if encode(types, values) != data:
         raise ValueError("not in canonical form")
     return values
+
+
+def call_data(signature: str, *arguments: object) -> bytes:
+    """`transfer(address,uint256)` and its arguments -> calldata. Raises ValueError."""
+    kinds = _split(signature[signature.index("(") + 1 : -1])
+    return keccak(signature.encode())[:4] + encode(kinds, arguments)
+
+
+def _split(kinds: str) -> list[str]:
+    """The types of a signature at its top level."""
+    found, depth, start = [], 0, 0
+    for at, character in enumerate(kinds):
+        depth += (character == "(") - (character == ")")
+        if character == "," and not depth:
+            found.append(kinds[start:at])
+            start = at + 1
+    return [*found, kinds[start:]]
+
+
+def from_hex(text: str) -> bytes:
+    """0x hex -> bytes. Raises ValueError."""
+    return bytes.fromhex(text.removeprefix("0x"))

@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from eth_hash.auto import keccak
-
 from core.networks import NATIVE
-from wallets.abi import encode
+from wallets.abi import call_data, from_hex
 
 # The deterministic deployer: `salt . init code` -> CREATE2, at this address on every network.
 DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 ZERO = "0x" + "00" * 20
+_PAY_WITH_AUTHORIZATION = (
+    "payWithAuthorization((bytes32,address,uint256,uint256,uint256),bytes,"
+    "(address,uint256,uint256,uint8,bytes32,bytes32))"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,13 +229,9 @@ class Unsigned:
 
 def payments_of(intent: Intent) -> tuple[Payment, ...]:
     """Payments that the intent carries out; none for anything but payouts."""
-    match intent:
-        case Payout(payment=payment):
-            return (payment,)
-        case PayoutBatch(payments=payments):
-            return payments
-        case _:
-            return ()
+    if isinstance(intent, Payout):
+        return (intent.payment,)
+    return intent.payments if isinstance(intent, PayoutBatch) else ()
 
 
 def transaction(order: Order) -> Unsigned:
@@ -249,17 +247,16 @@ def transaction(order: Order) -> Unsigned:
         case PayoutBatch(multisend=multisend, payments=payments, call_gas=call_gas):
             return _multisend(multisend, payments, call_gas)
         case Sweep(factory=factory, batches=batches, call_gas=call_gas):
-            rows = [(_word(b.token), b.fresh, [_bytes(s) for s in b.salts]) for b in batches]
-            data = _call("sweep((address,uint256,bytes32[])[],uint256)", rows, call_gas)
+            rows = [(_word(b.token), b.fresh, [from_hex(s) for s in b.salts]) for b in batches]
+            data = call_data("sweep((address,uint256,bytes32[])[],uint256)", rows, call_gas)
             return Unsigned(to=factory, value=0, data=data)
         case SweepKnown() as sweep:
             return _sweep_known(sweep)
         case Allowance(token=token, spender=spender, amount=amount):
-            return Unsigned(
-                to=token, value=0, data=_call("approve(address,uint256)", spender, amount)
-            )
+            data = call_data("approve(address,uint256)", spender, amount)
+            return Unsigned(to=token, value=0, data=data)
         case Deploy(salt=salt, init_code=init_code):
-            return Unsigned(to=DEPLOYER, value=0, data=_bytes(salt) + _bytes(init_code))
+            return Unsigned(to=DEPLOYER, value=0, data=from_hex(salt) + from_hex(init_code))
         case Relay(router=router, call=call):
             return _relay(router, call)
         case Cancel():
@@ -269,16 +266,14 @@ def transaction(order: Order) -> Unsigned:
 def _transfer(token: str, to: str, amount: int) -> Unsigned:
     if token == NATIVE:
         return Unsigned(to=to, value=amount, data=b"")
-    return Unsigned(to=token, value=0, data=_call("transfer(address,uint256)", to, amount))
+    return Unsigned(to=token, value=0, data=call_data("transfer(address,uint256)", to, amount))
 
 
 def _multisend(multisend: str, payments: tuple[Payment, ...], call_gas: int) -> Unsigned:
     rows = [(_word(p.token), p.to, p.amount) for p in payments]
-    return Unsigned(
-        to=multisend,
-        value=sum(p.amount for p in payments if p.token == NATIVE),
-        data=_call("send((address,address,uint256)[],uint256)", rows, call_gas),
-    )
+    value = sum(p.amount for p in payments if p.token == NATIVE)
+    data = call_data("send((address,address,uint256)[],uint256)", rows, call_gas)
+    return Unsigned(to=multisend, value=value, data=data)
 
 
 def _sweep_known(sweep: SweepKnown) -> Unsigned:
@@ -286,57 +281,20 @@ def _sweep_known(sweep: SweepKnown) -> Unsigned:
         if int(one.salt, 16) >> 128 or not 0 < one.amount < 1 << 128:
             raise ValueError(f"{one.salt} or its amount does not fit into 16 bytes")
     words = [(one.amount << 128 | int(one.salt, 16)).to_bytes(32, "big") for one in sweep.known]
-    return Unsigned(
-        to=sweep.factory,
-        value=0,
-        data=_call(
-            "sweepKnown(address,uint256,bytes32[],uint256)",
-            sweep.token,
-            sweep.fresh,
-            words,
-            sweep.call_gas,
-        ),
-    )
+    method = "sweepKnown(address,uint256,bytes32[],uint256)"
+    data = call_data(method, sweep.token, sweep.fresh, words, sweep.call_gas)
+    return Unsigned(to=sweep.factory, value=0, data=data)
 
 
 def _relay(router: str, call: PayWithAuthorization) -> Unsigned:
-    quote = (_bytes(call.invoice), _word(call.asset), call.amount, call.deadline, call.nonce)
-    proof = _bytes(call.authorization)
+    quote = (from_hex(call.invoice), _word(call.asset), call.amount, call.deadline, call.nonce)
+    proof = from_hex(call.authorization)
     if len(proof) != 65:
         raise ValueError("an authorization is 65 bytes")
-    window = (call.payer, call.valid_after, call.valid_before)
-    return Unsigned(
-        to=router,
-        value=0,
-        data=_call(
-            "payWithAuthorization((bytes32,address,uint256,uint256,uint256),bytes,"
-            "(address,uint256,uint256,uint8,bytes32,bytes32))",
-            quote,
-            _bytes(call.quote_signature),
-            (*window, proof[64], proof[:32], proof[32:64]),
-        ),
-    )
-
-
-def _call(signature: str, *arguments: object) -> bytes:
-    kinds = _split(signature[signature.index("(") + 1 : -1])
-    return keccak(signature.encode())[:4] + encode(kinds, arguments)
-
-
-def _split(kinds: str) -> list[str]:
-    """The types of a signature at its top level."""
-    found, depth, start = [], 0, 0
-    for at, character in enumerate(kinds):
-        depth += (character == "(") - (character == ")")
-        if character == "," and not depth:
-            found.append(kinds[start:at])
-            start = at + 1
-    return [*found, kinds[start:]]
+    payer = (call.payer, call.valid_after, call.valid_before, proof[64], proof[:32], proof[32:64])
+    data = call_data(_PAY_WITH_AUTHORIZATION, quote, from_hex(call.quote_signature), payer)
+    return Unsigned(to=router, value=0, data=data)
 
 
 def _word(token: str) -> str:
     return ZERO if token == NATIVE else token
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))

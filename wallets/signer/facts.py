@@ -9,7 +9,7 @@ from wallets.intents import Unsigned
 
 
 class Denied(Exception):
-    """`code` is stable: see the table in docs/authority.md."""
+    """`code` is stable: docs/keys-and-authority.md."""
 
     def __init__(self, code: str, detail: str, *, needed: int = 0, given: int = 0) -> None:
         super().__init__(f"{code}: {detail}")

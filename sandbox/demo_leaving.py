@@ -20,13 +20,15 @@ AMOUNT = "1.5"
 
 
 class Leaving(Teller):
-    """A payout above the signer's limit: held, approved by a person, sent, booked."""
+    """A payout above the signer's limit, approved by a person; then a sweep."""
 
     async def tell(self, shop: Shop, house: Shop, directory: Path) -> None:
         """Raises Refused or Unavailable when it goes wrong."""
         payout = await self._held(shop)
         await self._approved(shop, payout, directory / APPROVER_KEY)
-        await self._paid(shop, house, payout)
+        await self._paid(shop, payout)
+        await self._swept(house, payout["network"])
+        await self._proved(house)
 
     async def _held(self, shop: Shop) -> dict[str, Any]:
         self.chapter("6", "Money leaves, with permission")
@@ -73,7 +75,7 @@ class Leaving(Teller):
         )
         await self.pause(2)
 
-    async def _paid(self, shop: Shop, house: Shop, payout: dict[str, Any]) -> None:
+    async def _paid(self, shop: Shop, payout: dict[str, Any]) -> None:
         self.chapter("8", "Sent once, and in the books")
         path = f"/payouts/{payout['id']}"
         sent = await self.until(
@@ -86,6 +88,30 @@ class Leaving(Teller):
         self.say(
             f"[green]paid[/green]: {paid['amount']} ETH, fee {paid['network_fee']} ETH as quoted"
         )
+        await self.pause()
+
+    async def _swept(self, house: Shop, network: str) -> None:
+        self.chapter("9", "What was earned goes to the treasury")
+        asked = await house.post("/sweeps", {"network": network})
+        path = f"/sweeps/{asked['id']}"
+        await self.until(
+            house, path, lambda s: any(t["status"] == "mined" for t in s["transactions"])
+        )
+        await house.post("/sandbox/mine", {"blocks": CONFIRMATIONS})
+        swept = await self.until(house, path, lambda s: s["status"] == "done")
+        table = Table(box=None, padding=(0, 2))
+        for column in ("deposit address", "swept", "gas"):
+            table.add_column(column, justify="left" if column == "deposit address" else "right")
+        for item in swept["items"]:
+            table.add_row(item["address"], f"{item['swept']} {item['asset']}", item["gas"])
+        self.console.print(table)
+        self.say(
+            "by one contract call: the addresses have no keys, and can pay the treasury only"
+            f" ([green]{swept['status']}[/green])"
+        )
+        await self.pause()
+
+    async def _proved(self, house: Shop) -> None:
         proof = await house.get("/ledger/verify")
         if not proof["ok"]:
             raise Unavailable("the ledger does not verify")

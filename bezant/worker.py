@@ -25,9 +25,11 @@ from chain import broadcast
 from chain.endpoints import Endpoints
 from core.context import Context
 from core.networks import Network
-from payments import payout_fees
+from payments import payout_fees, screened
 from payments.following import follow
 from payments.payout_work import Payouts
+from payments.quoting import Quoting
+from payments.relaying import Relaying
 from prices.oracle import Oracle
 from risk.screener import Screener
 from wallets.sending import Sending
@@ -75,6 +77,7 @@ def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loo
         "wallets": lambda: follow_wallets(context, signer),
         "lists": lambda: follow_lists(context, sanctions, mixers),
         "screenings": lambda: Screener(context).run(),
+        "screened": lambda: screened.run(context),
         "payouts": lambda: Payouts(context, signer).run(),
     }
     for network in context.catalog.networks.values():
@@ -107,6 +110,14 @@ def _network_loops(context: Context, signer: Signer, network: Network) -> dict[s
         async with Endpoints(network) as endpoints:
             await Sweeps(context, network, endpoints).run()
 
+    async def quotes() -> None:
+        async with Endpoints(network) as endpoints:
+            await Quoting(context, network, endpoints, signer).run()
+
+    async def relays() -> None:
+        async with Endpoints(network) as endpoints:
+            await Relaying(context, network, endpoints).run()
+
     found: dict[str, Loop] = {
         f"blocks {network.id}": blocks,
         f"transactions {network.id}": transactions,
@@ -114,6 +125,9 @@ def _network_loops(context: Context, signer: Signer, network: Network) -> dict[s
     }
     if network.feeds:
         found[f"prices {network.id}"] = prices
+    if network.router is not None:
+        found[f"quotes {network.id}"] = quotes
+        found[f"relays {network.id}"] = relays
     if network.factory is not None:
         found[f"treasury {network.id}"] = treasury
         found[f"sweeps {network.id}"] = sweeps

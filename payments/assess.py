@@ -202,7 +202,7 @@ def _account(
     """Where the debt belongs. Money of an unfinished invoice is not spendable yet."""
     if deposit.status == "pending":
         return Debt.PENDING
-    if deposit.held:
+    if deposit.held and deposit.resolution != "refund":
         return Debt.INBOX
     if deposit.resolution in ("credit", "refund"):  # a refund is paid from there
         return Debt.AVAILABLE

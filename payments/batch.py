@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,12 +19,12 @@ from core.errors import ForkBelowFinalized
 from core.networks import Network
 from ledger.journal import send, settle
 from payments import ground as grounds
-from payments import house, overdraft, payouts, surplus
+from payments import house, overdraft, payouts, screened, surplus
 from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, orphan, save
+from payments.depth import confirm, release, set_policy
 from payments.ground import Ground
 from payments.intake import Valuer, arrivals, returned, take_in
 from payments.tables import Deposit, HouseMovement
-from payments.tiers import Heights, required, waits_for
 from payments.write import move_cursor, record_blocks, record_holdings, wake
 from prices import book
 from wallets import sweep_settling
@@ -77,15 +76,17 @@ async def apply_batch(
         credit_pending(deposit, outcome)
     for case in {case.invoice.id: case for case, _ in arrived}.values():
         appraise(case, context)
-    _set_policy(network, cases.values())
+    screening = screened.ask(context, network, ground.screening, arrived)
+    set_policy(network, cases.values())
     _tell_facts(cases, gone, arrived, quiet, back, outcome)
     here = ground.guard.heights
     # Confirmed before, and deep enough in the other block: it never stopped being confirmed.
     unshaken = {d.id for _, d in arrived if d.id in back and d.tx_hash in sure}
-    _confirm(network, cases.values(), here, now, only=unshaken)
+    confirm(network, cases.values(), here, now, only=unshaken)
+    release(cases.values())
     for case in cases.values():
         judge(case, ground.followed, outcome)
-    confirmed = _confirm(network, cases.values(), here, now)
+    confirmed = confirm(network, cases.values(), here, now)
     for case, deposit in confirmed:
         outcome.tell_deposit("confirmed", case, deposit)
     for case in {case.invoice.id: case for case, _ in confirmed}.values():
@@ -103,6 +104,7 @@ async def apply_batch(
         await record_blocks(connection, network, batch)
         await save(connection, cases.values())
         await record_holdings(connection, *changed, lost, moved)
+        await screened.record(connection, context, screening, now)
         posting = await send(connection, outcome.entries)
         await emit_on(connection, outcome.events, now)
         await wake(connection, network.id, cases)
@@ -148,23 +150,6 @@ def _take_back(
     return gone
 
 
-def _set_policy(network: Network, cases: Collection[Case]) -> None:
-    """One policy for all unconfirmed deposits of an invoice, by their sum: many small payments
-    do not slip under a limit."""
-    for case in cases:
-        pending = [d for d in case.deposits if d.status == "pending" and d.network == network.id]
-        total = _unconfirmed(case)
-        for deposit in pending:
-            deposit.required = required(network, total)
-            deposit.waiting_for = deposit.waiting_for or "confirmations"
-
-
-def _unconfirmed(case: Case) -> int | None:
-    """The sum of its pending deposits on all networks; None where one has no fresh price."""
-    values = [d.house_value for d in case.deposits if d.status == "pending"]
-    return None if None in values else sum(v for v in values if v is not None)
-
-
 def _tell_facts(
     cases: Mapping[UUID, Case],
     gone: Sequence[Deposit],
@@ -179,36 +164,6 @@ def _tell_facts(
     for case, deposit in arrived:
         if deposit.id not in back:
             outcome.tell_deposit("seen", case, deposit)
-
-
-def _confirm(
-    network: Network,
-    cases: Collection[Case],
-    heights: Heights,
-    now: datetime,
-    *,
-    only: Collection[UUID] | None = None,
-) -> list[tuple[Case, Deposit]]:
-    confirmed = []
-    for case in cases:
-        total = _unconfirmed(case)
-        for deposit in case.deposits:
-            if deposit.network != network.id or deposit.status != "pending":
-                continue
-            if only is not None and deposit.id not in only:
-                continue
-            deposit.waiting_for = waits_for(
-                network,
-                deposit.required,
-                total,
-                deposit.block_number,
-                heights,
-                witnessed=deposit.witnessed,
-            )
-            if deposit.waiting_for is None:
-                deposit.status, deposit.confirmed_at = "confirmed", now
-                confirmed.append((case, deposit))
-    return confirmed
 
 
 async def _house(

@@ -15,6 +15,7 @@ from ledger.accounts import Debt
 from ledger.journal import Entry, Kind
 from payments import entries, rows
 from payments.assess import assess, value_of
+from payments.depth import Word
 from payments.facts import (
     Assessment,
     DepositFact,
@@ -38,6 +39,7 @@ class Case:
 
     invoice: Invoice
     deposits: list[Deposit] = field(default_factory=list)
+    words: dict[UUID, Word] = field(default_factory=dict)
     as_read: rows.AsRead = field(default_factory=dict)
     _options: dict[tuple[str, str], OptionFact] | None = None
 
@@ -87,11 +89,14 @@ async def lock(connection: Raw, invoice_ids: Collection[UUID]) -> dict[UUID, Cas
     """The invoices, locked in sorted order so that two networks never wait in a circle."""
     if not invoice_ids:
         return {}
-    invoices, deposits, as_read = await rows.lock(connection, sorted(invoice_ids))
+    invoices, deposits, as_read, words = await rows.lock(connection, sorted(invoice_ids))
     cases = {invoice.id: Case(invoice, as_read=as_read) for invoice in invoices}
     for deposit in deposits:
         assert deposit.invoice_id is not None  # noqa: S101  (asked for by it)
-        cases[deposit.invoice_id].deposits.append(deposit)
+        case = cases[deposit.invoice_id]
+        case.deposits.append(deposit)
+        if deposit.id in words:
+            case.words[deposit.id] = words[deposit.id]
     return cases
 
 

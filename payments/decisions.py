@@ -18,6 +18,7 @@ from payments import overdraft
 from payments.cases import Case, Outcome, judge, lock, save
 from payments.deposits import find as find_deposit
 from payments.invoices import find as find_invoice
+from payments.screened import rejected
 from payments.views import currency_of, deposit_json, invoice_json
 from webhooks.events import emit
 
@@ -84,7 +85,7 @@ async def resolve(
         if deposit.resolution == action:
             return await _shown_deposit(session, context, case, deposit_id)
         raise Conflict(f"resolved already: {deposit.resolution}", code="already_resolved")
-    if deposit.held:
+    if deposit.held and not (action == "ignore" and rejected(case, deposit)):
         raise Conflict("screening holds this deposit", code="held")
     if action == "credit" and deposit.status != "confirmed":
         raise Conflict("the deposit is not confirmed yet", code="not_confirmed")

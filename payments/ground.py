@@ -15,6 +15,7 @@ from payments import heights as heights_of
 from payments.intake import OWNERS, ROLES, Owner, owners_of, parties
 from payments.tiers import Heights, waits_for
 from prices import book
+from risk.screening import ACTIVE
 
 _GUARD = """
 select number, hash, safe, finalized, followed_until, stalled from network_cursors
@@ -23,10 +24,12 @@ where network = %s and halted is null for update
 # The sums are those of each whole invoice: its deposits on other networks count as well.
 _PENDING = """
 select * from (
-    select network, invoice_id, required, block_number, waiting_for, witnessed,
-        sum(house_value) over (partition by invoice_id),
-        bool_or(house_value is null) over (partition by invoice_id)
-    from deposits where status = 'pending'
+    select d.network, invoice_id, required, block_number, waiting_for, witnessed,
+        s.id is null or s.status = 'done' or s.reasons <> '[]',
+        sum(d.house_value) over (partition by invoice_id),
+        bool_or(d.house_value is null) over (partition by invoice_id)
+    from deposits d left join screenings s on s.subject = 'deposit' and s.subject_id = d.id
+    where d.status = 'pending'
 ) as pending where network = %s and invoice_id is not null
 """
 _GONE = """
@@ -55,7 +58,8 @@ class Guard:
 @dataclass(frozen=True, slots=True)
 class Ground:
     """`owners` by deposit address, `billed` by the invoice's word in a payment through our router;
-    `pending` are invoices whose pending deposits wait for something: see `ripe`."""
+    `screening`: what is stored asks for sources to be screened; `pending` are invoices whose
+    pending deposits wait for something: see `ripe`."""
 
     guard: Guard
     owners: dict[str, Owner]
@@ -64,7 +68,8 @@ class Ground:
     heights: dict[str, Heights]
     followed: dict[str, datetime]
     prices: str
-    pending: Sequence[tuple[UUID, str, int, str | None, bool, int | None]]
+    screening: bool
+    pending: Sequence[tuple[UUID, str, int, str | None, bool, bool, int | None]]
 
 
 async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch) -> Ground | None:
@@ -80,8 +85,10 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         waiting = await connection.execute(_PENDING, (network.id,))
         following = await connection.execute(heights_of.KNOWN)
         pricing = await connection.execute(book.VERSION)
+        screening = await connection.execute(ACTIVE)
         billing = await connection.execute(claims.BILLED, (named,)) if named else None
     row, prices = await guarding.fetchone(), await pricing.fetchone()
+    active = await screening.fetchone()
     if row is None or row[:2] != (batch.start.number, batch.start.hash):
         return None
     heights, followed = heights_of.known(await following.fetchall(), catalog)
@@ -94,10 +101,14 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         heights=heights,
         followed=followed,
         prices=prices[0] if prices else "",
+        screening=active is not None and active[0],
         pending=[
-            (invoice_id, required, block_number, waiting_for, witnessed, None if unpriced else sum_)
-            for _, invoice_id, required, block_number, waiting_for, witnessed, sum_, unpriced
-            in await waiting.fetchall()
+            (
+                invoice_id, required, block_number, waiting_for, witnessed, screened,
+                None if unpriced else sum_,
+            )
+            for _, invoice_id, required, block_number, waiting_for, witnessed, screened, sum_,
+            unpriced in await waiting.fetchall()
         ],
     )  # fmt: skip
 
@@ -129,11 +140,11 @@ def ripe(network: Network, ground: Ground) -> set[UUID]:
     """Invoices with a pending deposit that waits for something else by now, or for nothing."""
     return {
         invoice_id
-        for invoice_id, required, block_number, waiting_for, witnessed, unconfirmed
+        for invoice_id, required, block_number, waiting_for, witnessed, screened, unconfirmed
         in ground.pending
         if waiting_for != waits_for(
             network, required, unconfirmed, block_number, ground.guard.heights,
-            witnessed=witnessed,
+            witnessed=witnessed, screened=screened,
         )
     }  # fmt: skip
 

@@ -15,9 +15,14 @@ SPENDABLE = (Debt.AVAILABLE, Debt.INBOX)
 
 
 def returnable(deposits: Iterable[Deposit]) -> list[Deposit]:
-    """Confirmed, not held, and not part of an invoice that is still being paid."""
+    """Confirmed, not part of an invoice that is still being paid, and not held, unless it is on its
+    way back already."""
     return [
-        d for d in deposits if d.status == "confirmed" and not d.held and d.account in SPENDABLE
+        d
+        for d in deposits
+        if d.status == "confirmed"
+        and d.account in SPENDABLE
+        and (not d.held or d.resolution == "refund")
     ]
 
 

@@ -34,6 +34,7 @@ from payments.refund_shares import (
     of_request,
     share_of,
 )
+from payments.screened import rejected
 from webhooks.events import NewEvent, emit
 
 REPLACED = "the customer named another address"
@@ -76,13 +77,13 @@ async def resolve(
         raise Conflict("this deposit is not in the inbox", code="not_in_inbox")
     if deposit.resolution not in (None, "ignore"):
         raise Conflict(f"resolved already: {deposit.resolution}", code="already_resolved")
-    if deposit.held:
+    if deposit.held and not rejected(case, deposit):
         raise Conflict("screening holds this deposit", code="held")
     if deposit.status != "confirmed":
         raise Conflict("the deposit is not confirmed yet", code="not_confirmed")
     on = await ground(session, context, merchant_id, [address])
     pair = deposit.network, deposit.asset
-    left = await left_of(session, case, pair)
+    left = deposit.amount if deposit.held else await left_of(session, case, pair)
     if deposit.inbox_reason == "overpaid":
         left = min(left, await excess_of(session, context, case, pair))
     share = share_of(context, pair, min(left, deposit.amount), [deposit])

@@ -16,6 +16,7 @@ import msgspec
 
 from core.db import Base, Raw
 from payments import tables
+from payments.depth import WORDS, Word
 
 T = TypeVar("T", bound=Base)
 Values = tuple[Any, ...]
@@ -53,6 +54,8 @@ _LOCK_DEPOSITS = f"""
 select {_columns(tables.Deposit)} from deposits where invoice_id = any(%s) order by id for update
 """  # noqa: S608
 
+_WORDS = WORDS.format(holder="invoice_id")
+
 _JUDGED = ("status", "exception", "amount_paid", "amount_confirmed", "settled_at",
            "first_settled_at", "cancelled_at", "mark", "mark_reason")  # fmt: skip
 _judged = cast("Callable[[Any], Values]", attrgetter("id", *_JUDGED))
@@ -72,17 +75,19 @@ on conflict (id) do update set {", ".join(f"{name} = excluded.{name}" for name i
 
 async def lock(
     connection: Raw, wanted: Sequence[UUID]
-) -> tuple[list[tables.Invoice], list[tables.Deposit], AsRead]:
-    """These invoices and all their deposits in the order they were seen, and what both were when
-    they were read. One round trip."""
+) -> tuple[list[tables.Invoice], list[tables.Deposit], AsRead, dict[UUID, Word]]:
+    """These invoices and all their deposits in the order they were seen, what both were when they
+    were read, and screening's words about the deposits. One round trip."""
     async with connection.pipeline():
         first = await connection.execute(_LOCK_INVOICES, (wanted,))
         second = await connection.execute(_LOCK_DEPOSITS, (wanted,))
+        third = await connection.execute(_WORDS, (wanted,))
     invoices, deposits = await first.fetchall(), await second.fetchall()
     return (
         [Invoice(*values) for values in invoices],
         [Deposit(*values) for values in deposits],
         {values[0]: values for values in (*invoices, *deposits)},
+        {deposit: Word(*word) for deposit, *word in await third.fetchall()},
     )
 
 

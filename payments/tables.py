@@ -109,6 +109,7 @@ class Deposit(Base):
         Index("deposits_quote", "quote_hash", postgresql_where=text("quote_hash is not null")),
         Index("deposits_merchant", "merchant_id", "id"),
         Index("deposits_height", "network", "block_number"),
+        Index("deposits_held", "id", postgresql_where=text("held")),
         Index(
             "deposits_pending", "network", "block_number", postgresql_where=text("status='pending'")
         ),

@@ -49,15 +49,19 @@ def waits_for(
     heights: Heights,
     *,
     witnessed: bool,
+    screened: bool = True,
 ) -> str | None:
     """What a pending deposit waits for; None when it is confirmed. `unconfirmed` is the sum of
     its invoice's pending deposits in the house currency, None without a fresh price.
 
     `witnessed`: two endpoints show the movement itself. The same hash would not do: it does not
-    prove what one endpoint alone tells of a call or a log.
+    prove what one endpoint alone tells of a call or a log. `screened`: screening has said its word,
+    whichever it is, or was never asked.
     """
     if not reached(policy, block_number, heights):
         return "confirmations"
     limit = network.second_endpoint_above
     large = limit is not None and (unconfirmed is None or unconfirmed > limit)
-    return "second_endpoint" if large and not witnessed else None
+    if large and not witnessed:
+        return "second_endpoint"
+    return None if screened else "screening"

@@ -25,8 +25,15 @@ from risk.verdicts import Judgement, Outcome, judge
 DEPOSIT, PAYOUT = "deposit", "payout"
 CHANNEL = "screenings"
 
+# Whether a list is loaded or a rule of the policy looks at scores: then all deposits are screened.
+_STORED = """
+    exists (select from screening_lists) or coalesce((
+        select jsonb_array_length(document -> 'deposits') > 0
+        from policy_versions order by number desc limit 1), false)
+"""
+ACTIVE = f"select {_STORED}"
 # Nothing is written while nobody is to be asked, no list is loaded and no rule looks at scores.
-_REQUEST = """
+_REQUEST = f"""
 with given as (
     select * from unnest(
         %(ids)s::uuid[], %(deposits)s::uuid[], %(merchants)s::uuid[], %(networks)s::text[],
@@ -36,16 +43,13 @@ with given as (
     insert into screenings (id, subject, subject_id, merchant_id, network, address, asset,
         house_value, status, verdict, reasons, evidence, attempts, due_at, created_at, updated_at)
     select id, 'deposit', deposit, merchant, network, address, asset, value, 'pending', 'hold',
-        '[]', '{}', 0, %(now)s, %(now)s, %(now)s
-    from given
-    where required or exists (select from screening_lists) or coalesce((
-        select jsonb_array_length(document -> 'deposits') > 0
-        from policy_versions order by number desc limit 1), false)
+        '[]', '{{}}', 0, %(now)s, %(now)s, %(now)s
+    from given where required or {_STORED}
     on conflict (subject, subject_id) do nothing
     returning 1
 )
 select pg_notify('screenings', '') from made limit 1
-"""
+"""  # noqa: S608 - our own condition
 _VERDICTS = """
 select subject_id, id, verdict, reasons from screenings
 where subject = 'deposit' and subject_id = any(%s)

@@ -1,5 +1,8 @@
 """Customers' wallets and instant transfers."""
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -7,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.create_index("deposits_held", "deposits", ["id"], postgresql_where=sa.text("held"))
 
 
 def downgrade() -> None:

@@ -159,11 +159,40 @@ async def refund(story: Story) -> None:
     await story.leaves(f"/refunds/{asked['id']}")
 
 
+async def sweep(story: Story) -> None:
+    """The house empties deposit addresses, and each deposit bears its part of the gas."""
+    await story.earn("0.5")
+    await story.order("25.00", assets=["USDC"])
+    await story.pay(asset="USDC")
+    await story.mine()
+    await story.until_status("settled")
+    network = story.invoice["payment_options"][0]["network"]
+    async with story.house() as house:
+        asked = await house.post("/sweeps", {"network": network})
+        path = f"/sweeps/{asked['id']}"
+        story.tell(f"the house sweeps: {asked['id']}")
+        mined = await story.wait(
+            path,
+            "signed, sent and in a block",
+            lambda s: s["status"] in ("in_transit", "done", "failed"),
+            house,
+        )
+        if mined["status"] == "in_transit":
+            await story.mine()
+        done = await story.wait(
+            path, "at the treasury, and the books say so", lambda s: s["status"] == "done", house
+        )
+    for one in done["totals"]:
+        story.tell(f"{one['swept']} {one['asset']} from {one['addresses']} addresses")
+    story.tell(f"gas: {done['network_fee']} ETH in {len(done['transactions'])} transactions")
+
+
 SCENARIOS: dict[str, Callable[[Story], Awaitable[None]]] = {
     play_.__name__: play_
     for play_ in (
         underpaid, overpaid, late, twice, wrong_token, contract_eth, reorg_before_settlement,
         reorg_after_settlement, stale_oracle, dead_webhook, payout, payout_needs_approval, refund,
+        sweep,
     )
 }  # fmt: skip
 NOT_AVAILABLE = frozenset({"binance_1007", "binance_1007_after_fill"})

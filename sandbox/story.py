@@ -6,12 +6,14 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from core.errors import Unavailable
-from sandbox.shop import Shop
+from sandbox import state
+from sandbox.shop import Shop, enter
 
 PATIENCE_SECONDS = 20
 LOOK_SECONDS = 0.1
@@ -57,12 +59,17 @@ class Story:
         return self.invoice
 
     async def wait(
-        self, path: str, told: str, true: Callable[[dict[str, Any]], bool]
+        self,
+        path: str,
+        told: str,
+        true: Callable[[dict[str, Any]], bool],
+        shop: Shop | None = None,
     ) -> dict[str, Any]:
         """Until what is at `path` is so; then that is told. Raises Unavailable."""
+        shop = shop or self.shop
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE_SECONDS
-        while not true(found := await self.shop.get(path)):
+        while not true(found := await shop.get(path)):
             if loop.time() > deadline:
                 state = ", ".join(
                     str(found[k]) for k in ("status", "exception", "reasons") if k in found
@@ -108,6 +115,13 @@ class Story:
         )
         await self.mine()
         return await self.wait(path, "paid, and the books say so", lambda p: p["status"] == "paid")
+
+    @asynccontextmanager
+    async def house(self) -> AsyncIterator[Shop]:
+        """What only the house may do: with the sandbox's operator key."""
+        kept = state.load(self._approver_key.parents[1], None)
+        async with enter(self.shop.url, kept.operator_key) as house:
+            yield house
 
     async def approve(self, payout: str) -> None:
         """As a person does, in a process of their own. Raises Unavailable."""

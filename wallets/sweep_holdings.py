@@ -29,8 +29,9 @@ from address_holdings h
 join deposit_addresses a on a.address = h.address
 left join lateral (
     select sum(d.amount) filter (where d.status = 'pending') as pending,
-        jsonb_agg(jsonb_build_array(d.id, d.amount::text, extract(epoch from d.seen_at)::bigint,
-            d.held) order by d.block_number desc, d.id desc)
+        jsonb_agg(jsonb_build_array(d.id, d.amount::text,
+            floor(extract(epoch from d.seen_at))::bigint, d.held)
+            order by d.block_number desc, d.id desc)
             filter (where d.status = 'confirmed') as deposits
     from deposits d
     where d.invoice_id = a.invoice_id and d.network = h.network and d.address = h.address

@@ -55,9 +55,13 @@ async def test_thirty_addresses_and_four_assets(sweeping: Sweeping) -> None:
     assert (await sweeping.finish(await sweeping.ask()))["reasons"] == ["nothing_to_sweep"]
 
 
+def wei(said: str) -> int:
+    """The coin has 18 decimals, all of which are shown."""
+    return int(said.replace(".", ""))
+
+
 async def assert_gas_is_shared(sweeping: Sweeping, shown: Any) -> None:
     """Every deposit has its part, in the object and in the entries' evidence; sums are exact."""
-    wei = lambda said: int(said.replace(".", ""))  # noqa: E731
     parts = {d["id"]: wei(d["gas"]) for item in shown["items"] for d in item["deposits"]}
     deposits = await sweeping.world.rows("deposits")
     assert set(parts) == {ids.show("dep", row.id) for row in deposits}

@@ -58,6 +58,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -m bezant.gate
 	@touch $@
 
 $(NODE)/.installed: contracts/package-lock.json contracts/.npmrc

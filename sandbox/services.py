@@ -62,10 +62,10 @@ class Services:
     async def prepare(self, database_url: str, state: State, chains: Sequence[Chain]) -> None:
         """Writes their configuration and starts them; they import and wait for `start`."""
         (self._directory / "bezant.toml").write_text(world.configuration(chains))
-        secret = {"BEZANT_SECRET_KEY_FILE": self._keep("secret.key", state.secret_key)}
-        service = {"BEZANT_SERVICE_KEY_FILE": self._keep("service.key", state.service_key)}
-        self._keep(APPROVER_KEY.name, "0x" + state.approver_key)
-        password = self._keep("keystore.password", state.keystore_password)
+        secret = {"BEZANT_SECRET_KEY_FILE": self.keep("secret.key", state.secret_key)}
+        service = {"BEZANT_SERVICE_KEY_FILE": self.keep("service.key", state.service_key)}
+        self.keep(APPROVER_KEY.name, "0x" + state.approver_key)
+        password = self.keep("keystore.password", state.keystore_password)
         socket = {"BEZANT_SIGNER_SOCKET": str(self.signer_socket)}
         installation = secret | {
             "BEZANT_DATABASE_URL": database_url,
@@ -78,7 +78,7 @@ class Services:
         for child in self.all:
             await child.start()
 
-    def _keep(self, name: str, text: str) -> str:
+    def keep(self, name: str, text: str) -> str:
         """Writes a secret for our user only; the file's path."""
         file = self._directory / "keys" / name
         file.touch(0o600)

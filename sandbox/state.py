@@ -12,6 +12,7 @@ from typing import Any
 from core.clock import wall
 
 APPROVER_KEY = Path("keys") / "approver.key"  # in the data directory, for bezant approve --key
+OPERATOR_KEY = "operator.key"  # beside it, for scenarios of which the house has a part
 
 
 @dataclass(slots=True, kw_only=True)

@@ -104,6 +104,7 @@ class Supervisor:
 
         await founding.found(self.postgres.url, self.state, self.chains, self.house)
         state.save(self._keys, self.state)
+        self.services.keep(state.OPERATOR_KEY, self.state.operator_key)
 
     async def _take_directory(self) -> None:
         """This directory is ours alone; what a killed predecessor left is ended first."""

@@ -5,7 +5,7 @@ relayer at the house's expense, within limits. Stored here; `relaying` sends the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound, TooMany
 from core.networks import Network, RelayPolicy
+from core.singleton import lock_number
 from payments import router_quotes as quotes
 from payments.router_tables import Authorization, Quote
 from wallets.abi import encode
@@ -197,9 +198,12 @@ async def _limit(
     policy: RelayPolicy,
     quote: Quote,
     payer: str,
-    now: Any,
+    now: datetime,
 ) -> None:
-    """Raises TooMany. What was refused cost nothing, but counts for its invoice."""
+    """Raises TooMany. What was refused cost nothing, but counts for its invoice. Whoever counts
+    holds a lock until the commit, so that two do not take the same last place."""
+    number = lock_number(f"relays:{network.id}")
+    await session.execute(text("select pg_advisory_xact_lock(:n)"), {"n": number})
     counted = select(func.count()).select_from(Authorization)
     sent = counted.where(
         Authorization.network == network.id,

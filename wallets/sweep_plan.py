@@ -17,6 +17,7 @@ from wallets.sweep_packing import Load
 PRICE_SCALE = 10**18
 LONGEST_PAUSE = timedelta(days=7)
 MAX_GAS = SweepPolicy().max_gas
+FEE_ROOM = 2  # times the fees of the moment: dearer than that, it waits until they fall
 
 
 class Reason(StrEnum):
@@ -130,10 +131,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every holding is in exactly one of `loads` and `skipped`."""
+    """Every holding is in exactly one of `loads` and `skipped`.
+
+    `per_gas`: what it may pay, in wei, so that what was worth it stays so; None: on command.
+    """
 
     loads: tuple[Load[Holding], ...]
     skipped: tuple[Skipped, ...]
+    per_gas: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,8 @@ def plan(
         if cost is None or cost > judged.budget:  # too few to share a transaction's own gas
             dear = [Skipped(h, Reason.DEAR) for h in judged.chosen]
             return Plan((), (*judged.skipped, *dear))
-    return Plan(tuple(loads), tuple(judged.skipped))
+    per_gas = FEE_ROOM * fees.per_gas if policy is not None else None
+    return Plan(tuple(loads), tuple(judged.skipped), per_gas)
 
 
 def retry_at(failures: int, failed_at: datetime) -> datetime:

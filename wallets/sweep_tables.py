@@ -16,7 +16,7 @@ from core.types import BaseUnits, Id, Json, JsonList, Moment, Str, Units
 
 class Sweep(Base):
     """Deposit addresses to the treasury of a network. `status` and `reasons` are
-    sweep_facts.judge of the rest."""
+    sweep_facts.judge of the rest; `loads` are [{intent, gas, fee_cap}], a transaction each."""
 
     __tablename__ = "sweeps"
     __table_args__ = (
@@ -38,7 +38,9 @@ class Sweep(Base):
     trigger: Mapped[Str]  # command, policy
     initiator: Mapped[Str]  # key_..., or "" for a policy
     wanted: Mapped[Json]  # {addresses, assets}: lists, or null for all
-    loads: Mapped[list[Any] | None] = mapped_column(JSONB)  # [{intent, gas}]; null: not planned
+    loads: Mapped[list[Any] | None] = mapped_column(
+        JSONB
+    )  # null: not planned
     skipped: Mapped[JsonList]  # [{address, token, reason, retry_at}]
     created_at: Mapped[Moment]
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

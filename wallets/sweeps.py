@@ -181,7 +181,11 @@ class Sweeps:
             factory = self._network.factory or ""
             number = ids.show("swp", fresh.id)
             fresh.loads = [
-                {"intent": plain(one.intent(number, factory)), "gas": one.least_gas}
+                {
+                    "intent": plain(one.intent(number, factory)),
+                    "gas": one.least_gas,
+                    "fee_cap": found.per_gas and str(found.per_gas * one.least_gas),
+                }
                 for one in loads
             ]
             fresh.skipped = [_skipped(one) for one in skipped]
@@ -215,6 +219,7 @@ class Sweeps:
                     intent=read_intent(one["intent"]),
                     reference=ids.show("swp", row.id),
                     urgency=Urgency.SLOW,
+                    fee_cap=one["fee_cap"] and int(one["fee_cap"]),
                     least_gas=one["gas"],
                     now=now,
                 )

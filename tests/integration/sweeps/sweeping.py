@@ -69,7 +69,9 @@ class Sweeping:
         return self.world.node
 
     def token(self, asset: str) -> str:
-        return self.world.contracts.tokens[asset].address
+        found = self.network.token(asset)
+        assert found is not None
+        return found.address
 
     async def addresses(self, count: int) -> list[str]:
         """Of as many invoices."""
@@ -168,9 +170,18 @@ async def make_sweeping(
     database: Database, node: Node, deployed: Deployed, **changes: Any
 ) -> AsyncIterator[Sweeping]:
     network = network_of(node, deployed, **changes)
-    await node.rpc("anvil_setBalance", signed.RELAYER, hex(GAS_WEI))
+    async with make_sweeping_on(database, {network: (node, deployed)}, network) as made:
+        yield made
+
+
+@asynccontextmanager
+async def make_sweeping_on(
+    database: Database, networks: dict[Network, tuple[Node, Deployed]], network: Network
+) -> AsyncIterator[Sweeping]:
+    """Sweeps one of these networks; all of them are followed."""
+    await networks[network][0].rpc("anvil_setBalance", signed.RELAYER, hex(GAS_WEI))
     async with (
-        make_world(database, {network: (node, deployed)}) as world,
+        make_world(database, networks) as world,
         open_signer(policy_of(network)) as signer,
     ):
         await _house(world, network)
@@ -190,7 +201,7 @@ async def _house(world: World, network: Network) -> None:
     async with context.database.begin() as session:
         for address, kind in (
             (signed.RELAYER, WalletKind.RELAYER),
-            (world.contracts.treasury, WalletKind.TREASURY),
+            (world.deployed[network.id].treasury, WalletKind.TREASURY),
         ):
             await hot.add(
                 session, address=address, label=kind.value, kind=kind, networks=[network.id],

@@ -79,5 +79,13 @@ async def test_what_is_old_goes_at_any_fee_it_is_worth(willing: Sweeping) -> Non
     await base_fee(willing, 30)
     number = await willing.sweeps.look()
     assert number is not None
-    await base_fee(willing, 1)
+    await willing.plan()
+    await base_fee(willing, 90)  # more than twice as dear by now: it waits
+    await willing.send()
+    [waiting] = await willing.world.rows("transactions")
+    assert (waiting.status, waiting.reason) == ("prepared", "fees_too_high")
+    assert (await willing.show(number))["status"] == "sending"
+    await base_fee(willing, 30)
+    await willing.world.advance(5)
+    await base_fee(willing, 30)
     assert (await willing.finish(number))["status"] == "done"

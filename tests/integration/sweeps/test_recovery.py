@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
+from eth_hash.auto import keccak
+
+from core.addresses import checksum
+from core.db import Database
 from core.networks import NATIVE
-from tests.integration.sweeps.sweeping import Sweeping
-from tests.world import calldata
+from tests.integration.sweeps.conftest import Chain
+from tests.integration.sweeps.sweeping import Sweeping, make_sweeping_on
+from tests.world import calldata, chain, connect, network_of
 
 TREASURY = "network:eip155:31337:treasury"
+
+
+@pytest.fixture
+def other_chain() -> Iterator[Chain]:
+    with chain(31338) as made:
+        yield made
 
 
 async def unseen(sweeping: Sweeping, asset: str, address: str, amount: int) -> None:
@@ -32,8 +46,6 @@ async def unseen(sweeping: Sweeping, asset: str, address: str, amount: int) -> N
 
 def _slot(address: str) -> bytes:
     """OpenZeppelin's ERC20 keeps its balances in the mapping at slot 0."""
-    from eth_hash.auto import keccak
-
     found: bytes = keccak(bytes.fromhex(address[2:]).rjust(32, b"\0") + bytes(32))
     return found
 
@@ -80,8 +92,6 @@ async def test_money_from_before_the_books_comes_in_as_unknown(sweeping: Sweepin
 
 
 def _skipped(address: str, asset: str, sweeping: Sweeping) -> dict[str, Any]:
-    from core.addresses import checksum
-
     return {
         "address": checksum(address),
         "asset": asset,
@@ -112,3 +122,33 @@ async def test_a_token_that_nobody_configured(sweeping: Sweeping) -> None:
     assert await sweeping.node.balance(sweeping.world.contracts.treasury, foreign) == 12_345
     assert await sweeping.world.rows("house_movements") == []
     await sweeping.assert_sound(before)
+
+
+async def test_money_on_a_network_that_the_invoice_did_not_offer(
+    database: Database, one_chain: Chain, other_chain: Chain
+) -> None:
+    """The same address on another chain: kept in the inbox, and swept by the same road there."""
+    async with AsyncExitStack() as stack:
+        networks = {}
+        for number, (url, deployed) in ((31337, one_chain), (31338, other_chain)):
+            node = await stack.enter_async_context(connect(url))
+            networks[network_of(node, deployed, number)] = (node, deployed)
+        first, second = networks
+        both = await stack.enter_async_context(make_sweeping_on(database, networks, second))
+        invoice = await both.world.invoice(networks=[first.id], assets=["USDC"])
+        await both.world.pay(invoice, "USDC", network=1, amount=25_000_000)
+        await both.world.mine(3)
+        await both.world.follow()
+        [deposit] = (await both.world.show(invoice))["deposits"]
+        assert deposit["inbox"]["reason"] == "unexpected_network"
+        address = str(invoice["payment_options"][0]["address"])
+        held = await networks[second][0].balance(networks[second][1].treasury, both.token("USDC"))
+        shown = await both.finish(await both.ask([address], ["USDC"]))
+        assert (shown["status"], shown["totals"][0]["swept"]) == ("done", "25.000000")
+        now_held = await networks[second][0].balance(
+            networks[second][1].treasury, both.token("USDC")
+        )
+        assert now_held - held == 25_000_000
+        balances = await both.world.balances()
+        assert balances[f"network:{second.id}:treasury", "USDC"] == 25_000_000
+        await both.world.assert_books_match_the_chain()

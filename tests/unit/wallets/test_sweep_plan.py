@@ -96,6 +96,11 @@ def test_economics(said: dict[str, Any], fees: Fees, wanted: Reason | None) -> N
         assert found.loads == ()
 
 
+def test_only_a_policy_bounds_what_gas_may_cost() -> None:
+    assert plan(many(20), PRICES, Fees(GWEI, GWEI), POLICY, NOW).per_gas == 4 * GWEI
+    assert plan(many(20), PRICES, Fees(GWEI, GWEI), None, NOW).per_gas is None
+
+
 def test_one_alone_does_not_pay_for_a_transaction() -> None:
     """It is worth its own gas, but not the 36,000 of a transaction for itself."""
     one = holding(whole=7)

@@ -129,7 +129,8 @@ async def assert_told_in_order(world: World) -> None:
         subject, _, what = row.type.partition(".")
         told = json.loads(row.body)["data"]["object"]
         if subject == "deposit" and what != "unmatched":
-            name = (told["network"], told["tx_hash"], told["to"], told["asset"], told["amount"])
+            parts = ("invoice", "network", "tx_hash", "to", "asset", "amount")
+            name = tuple(told[part] for part in parts)
             deposits[name].append(what)
         elif subject == "invoice":
             invoices[row.subject].append(what)

@@ -14,7 +14,7 @@ from bezant.environment import keystore_password
 from bezant.places import ROOT
 from bezant.settings import load
 from core.errors import Misconfigured
-from core.networks import NATIVE
+from core.networks import NATIVE, SweepPolicy
 
 KEY = base64.b64encode(bytes(32)).decode()
 ADDRESS = "0x" + "ab" * 20
@@ -56,7 +56,24 @@ def test_amounts_and_addresses_become_exact_values() -> None:
     assert (feed.grace_seconds, feed.description) == (360, "ETH / USD")
 
 
+def test_sweeping_by_itself_is_asked_for() -> None:
+    _, catalog = parse(document())
+    assert catalog.networks["eip155:5"].sweeps is None
+    asked = {"minimum": "1.50", "max_gas_percent": 3, "max_age_hours": 2}
+    _, catalog = parse(document({"sweeps": asked}))
+    assert catalog.networks["eip155:5"].sweeps == SweepPolicy(
+        minimum=150, max_gas_percent=3, max_age_seconds=7200
+    )
+
+
 FILES = [
+    (document({"sweeps": {"max_gas_percent": 0}}), "sweeps.max_gas_percent", "0", "equal to 1"),
+    (
+        document({"sweeps": {"minimum": "0.001"}}),
+        "networks.eip155:5.sweeps.minimum",
+        "0.001",
+        "2 decimals",
+    ),
     (document({"poll_ms": "fast"}), "networks.eip155:5.poll_ms", "'fast'", "valid integer"),
     (document({"poll_ms": 0}), "networks.eip155:5.poll_ms", "0", "greater than or equal to 1"),
     (document({"pol_ms": 5}), "networks.eip155:5.pol_ms", "5", "no such key"),

@@ -46,7 +46,7 @@ log = structlog.get_logger()
 LEASE_SECONDS = 30
 AGAIN_SECONDS = 5
 
-# Due rows, and those with a transaction that ended without a block: no block will tell of it.
+# Due rows, and those of which the last transaction ended without a block: no block tells of that.
 _CLAIM = """
 with due as (
     select s.id from sweeps s
@@ -58,9 +58,10 @@ with due as (
     where s.network = %(network)s and s.status = 'sending'
         and (s.leased_until is null or s.leased_until <= %(wall)s)
         and exists (
+            select from sweep_items i where i.sweep_id = s.id and i.transaction_id is not null)
+        and not exists (
             select from sweep_items i join transactions t on t.id = i.transaction_id
-            where i.sweep_id = s.id and i.outcome is null
-                and t.status in ('failed', 'cancelled') and t.block_number is null)
+            where i.sweep_id = s.id and t.status not in ('confirmed', 'failed', 'cancelled'))
     order by s.id limit %(limit)s for update of s skip locked
 )
 update sweeps s set leased_until = %(leased_until)s

@@ -12,6 +12,7 @@ from core import ids
 from core.networks import NATIVE
 from tests.integration.sweeps.sweeping import Sweeping
 from tests.world import calldata
+from wallets import transactions
 
 ADDRESSES = 30
 ETHER = 10**18
@@ -248,3 +249,26 @@ async def test_a_sweep_without_a_wallet_waits(sweeping: Sweeping, asset: str) ->
         await session.execute(text("update hot_wallets set retired_at = null"))
     await sweeping.world.advance(6)
     assert (await sweeping.finish(number))["status"] == "done"
+
+
+async def test_a_transaction_that_is_dropped_ends_its_sweep(sweeping: Sweeping) -> None:
+    """One address was emptied by a stranger meanwhile; the other is free for the next sweep."""
+    before = await sweeping.treasuries()
+    addresses = await sweeping.addresses(2)
+    await sweeping.pay("USDC", dict.fromkeys(addresses, 2_000_000))
+    await sweeping.confirm()
+    number = await sweeping.ask()
+    await sweeping.plan()
+    context = sweeping.world.context
+    [prepared] = await sweeping.world.rows("transactions")
+    async with context.database.begin() as session:
+        await transactions.cancel(session, context, prepared.id, context.clock.now())
+    await sweeping.world.sweep_salts(sweeping.token("USDC"), [await sweeping.salt(addresses[0])])
+    await sweeping.world.follow()
+    await sweeping.plan()
+    shown = await sweeping.show(number)
+    assert (shown["status"], shown["reasons"]) == ("done", ["cancelled"])
+    assert (by_asset(shown, "swept"), by_asset(shown, "unsent")) == ({"USDC": 1}, {"USDC": 1})
+    assert (await sweeping.finish(await sweeping.ask()))["status"] == "done"
+    assert await sweeping.treasury("USDC") - before["USDC"] == 4_000_000
+    await sweeping.assert_sound(before)

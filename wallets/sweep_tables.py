@@ -38,9 +38,7 @@ class Sweep(Base):
     trigger: Mapped[Str]  # command, policy
     initiator: Mapped[Str]  # key_..., or "" for a policy
     wanted: Mapped[Json]  # {addresses, assets}: lists, or null for all
-    loads: Mapped[list[Any] | None] = mapped_column(
-        JSONB
-    )  # null: not planned
+    loads: Mapped[list[Any] | None] = mapped_column(JSONB)  # null: not planned
     skipped: Mapped[JsonList]  # [{address, token, reason, retry_at}]
     created_at: Mapped[Moment]
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

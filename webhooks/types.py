@@ -21,7 +21,7 @@ TYPES: Final[dict[str, frozenset[str] | None]] = {
     )),
     "conversion": None,
     "move": None,
-    "sweep": None,
+    "sweep": frozenset(("requested", "sending", "done", "failed")),
     "approval": frozenset(("requested", "given")),
     "transfer": frozenset(("created",)),
     "reconciliation": frozenset(("completed",)),

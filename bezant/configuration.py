@@ -16,12 +16,15 @@ from bezant.sections import (
     NetworkSection,
     RelaySection,
     SweepsSection,
+    TokenSection,
+    X402Section,
 )
 from core.errors import InvalidAmount, Misconfigured
 from core.money import FIAT, Asset, crypto
 from core.networks import (
     NATIVE,
     Catalog,
+    Eip3009,
     Feed,
     FeePolicy,
     Network,
@@ -30,12 +33,11 @@ from core.networks import (
     Tier,
     Token,
     Traces,
+    X402Policy,
 )
+from wallets.addresses import DEPOSIT_INIT_CODE_HASH as DEPOSIT_INIT_CODE_HASH
 from wallets.addresses import checksum
 
-# keccak256 of DepositProxy's init code (contracts/src/DepositProxy.sol); `bezant doctor` compares
-# it with the factory's own constant.
-DEPOSIT_INIT_CODE_HASH = "0xaaf3d4f7026b4e3cecc8341c4c4688061ed0dcb00f2faadd4905fa7f7b47ff1c"
 GWEI = Asset("gwei", 9, 9)
 
 
@@ -74,16 +76,7 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
             asset_id=f"{id_}/slip44:{native.slip44}",
         )
     ]
-    for token in section.tokens:
-        address = token.address.lower()
-        tokens.append(
-            Token(
-                asset=crypto(token.symbol, token.decimals, token.quote_decimals),
-                address=address,
-                fee_on_transfer=token.fee_on_transfer,
-                asset_id=f"{id_}/erc20:{checksum(address)}",
-            )
-        )
+    tokens += [_token(id_, token) for token in section.tokens]
     _once(f"{place}.tokens", "symbol", [t.asset.symbol for t in tokens])
     _once(f"{place}.tokens", "address", [t.address for t in tokens])
     _once(f"{place}.feeds", "pair", [f.pair for f in section.feeds])
@@ -93,6 +86,7 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         chain_id=int(id_.removeprefix("eip155:")),
         name=section.name,
         rpc_urls=tuple(section.rpc_urls),
+        public_rpc_url=section.public_rpc_url,
         push_url=section.push_url,
         block_seconds=section.block_seconds,
         poll_ms=section.poll_ms,
@@ -110,9 +104,21 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         fees=_fees(f"{place}.fees", section.fees),
         sweeps=_sweeps(f"{place}.sweeps", section.sweeps, house),
         relay=_relay(f"{place}.relay", section.relay),
+        x402=_x402(f"{place}.x402", section.x402, tokens[0].asset),
         tiers=_tiers(place, section.confirmations, house),
         second_endpoint_above=_units(f"{place}.second_endpoint_above", house, above),
         stalled_after_seconds=section.stalled_after_seconds,
+    )
+
+
+def _token(network: str, section: TokenSection) -> Token:
+    address, signs = section.address.lower(), section.eip3009
+    return Token(
+        asset=crypto(section.symbol, section.decimals, section.quote_decimals),
+        address=address,
+        fee_on_transfer=section.fee_on_transfer,
+        eip3009=Eip3009(name=signs.name, version=signs.version) if signs else None,
+        asset_id=f"{network}/erc20:{checksum(address)}",
     )
 
 
@@ -149,6 +155,17 @@ def _relay(place: str, section: RelaySection) -> RelayPolicy | None:
         per_invoice=section.per_invoice,
         per_payer=section.per_payer,
         per_hour=section.per_hour,
+        max_gas_percent=section.max_gas_percent,
+        max_fee=_units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0,
+    )
+
+
+def _x402(place: str, section: X402Section, coin: Asset) -> X402Policy | None:
+    if not section.enabled:
+        return None
+    return X402Policy(
+        per_hour=section.per_hour,
+        gas_per_hour=_units(f"{place}.gas_per_hour", coin, section.gas_per_hour) or 0,
         max_gas_percent=section.max_gas_percent,
         max_fee=_units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0,
     )

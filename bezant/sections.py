@@ -38,14 +38,22 @@ class NativeSection(Section):
     slip44: Count = 60
 
 
+class Eip3009Section(Section):
+    """The token's own EIP-712 domain, as its contract says it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    version: Annotated[str, Field(min_length=1, max_length=20)]
+
+
 class TokenSection(Section):
-    """An ERC-20."""
+    """An ERC-20. With `eip3009` requests can be paid in it by x402."""
 
     symbol: Symbol
     address: Address
     decimals: Annotated[int, Field(ge=0, le=30)]
     quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
     fee_on_transfer: bool = False
+    eip3009: Eip3009Section | None = None
 
 
 class FeedSection(Section):
@@ -99,11 +107,22 @@ class RelaySection(Section):
     max_fee_gwei: Amount = "100"
 
 
+class X402Section(Section):
+    """What is given for requests paid by x402, to one merchant within an hour; gas in the coin."""
+
+    enabled: bool = True
+    per_hour: Positive = 1_000
+    gas_per_hour: Amount = "0.05"
+    max_gas_percent: Annotated[int, Field(ge=1, le=100)] = 20
+    max_fee_gwei: Amount = "100"
+
+
 class NetworkSection(Section):
     """One chain. Times in seconds, amounts in major units of the house currency."""
 
     name: str
     rpc_urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://.+")]], Field(min_length=1)]
+    public_rpc_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
     push_url: Annotated[str, Field(pattern=r"^(wss?://.+|/.+)")] | None = None
     block_seconds: Count
     poll_ms: Positive
@@ -121,6 +140,7 @@ class NetworkSection(Section):
     fees: FeesSection = FeesSection()
     sweeps: SweepsSection | None = None
     relay: RelaySection = RelaySection()
+    x402: X402Section = X402Section()
     confirmations: list[ConfirmationSection] = []
     tokens: list[TokenSection] = []
     feeds: list[FeedSection] = []

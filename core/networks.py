@@ -26,12 +26,21 @@ class Traces(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Eip3009:
+    """The EIP-712 domain in which holders of a token sign transfers for others to send."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """An asset on one network. `address` is lower-case 0x hex, or NATIVE."""
 
     asset: Asset
     address: str
     fee_on_transfer: bool = False
+    eip3009: Eip3009 | None = None  # None: x402 does not take it
     asset_id: str = ""  # CAIP-19
 
     @property
@@ -118,6 +127,21 @@ class RelayPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class X402Policy:
+    """What the house gives for requests that are paid by x402 (`docs/x402.md`).
+
+    For one merchant within an hour `per_hour` settlements and `gas_per_hour` wei, reckoned as the
+    most that each may cost. Gas may cost `max_gas_percent` of what is paid, and `max_fee` wei per
+    gas.
+    """
+
+    per_hour: int = 1_000
+    gas_per_hour: int = 50_000_000 * GWEI
+    max_gas_percent: int = 20
+    max_fee: int = 100 * GWEI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """One chain, named by CAIP-2."""
 
@@ -125,6 +149,7 @@ class Network:
     chain_id: int
     name: str
     rpc_urls: tuple[str, ...]
+    public_rpc_url: str | None = None  # for payers' wallets; ours may carry a secret
     push_url: str | None = None  # ws://, wss:// or the path of an IPC socket; None: polling only
     block_seconds: int
     poll_ms: int
@@ -142,6 +167,7 @@ class Network:
     fees: FeePolicy = FeePolicy()
     sweeps: SweepPolicy | None = None  # None: only on command
     relay: RelayPolicy | None = RelayPolicy()  # None: every payer sends his payment himself
+    x402: X402Policy | None = X402Policy()  # None: nothing is settled here
     tiers: tuple[Tier, ...] = field(default=(Tier(up_to=None, required="finalized"),))
     second_endpoint_above: int | None = None  # house currency, minor units
     stalled_after_seconds: int = 120

@@ -21,7 +21,7 @@ FEES_A_DAY_ETH = "1000"
 QUOTE_SECONDS = 20 * 366 * 86_400
 
 HOT = ["payout", "payout_batch", "sweep", "sweep_known", "move", "allowance", "deploy", "cancel"]
-RELAYER = ["sweep", "sweep_known", "relay", "cancel"]
+RELAYER = ["sweep", "sweep_known", "relay", "relay_transfer", "cancel"]
 TREASURY = ["move", "cancel"]
 
 

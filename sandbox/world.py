@@ -22,6 +22,7 @@ class TokenSpec:
     decimals: int
     contract: str
     fee_on_transfer: bool = False
+    signs: bool = False  # EIP-3009, in a domain of its name and version "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class FeedSpec:
 
 
 TOKENS = (
-    TokenSpec("USDC", "USD Coin", 6, "PermitToken"),
+    TokenSpec("USDC", "USD Coin", 6, "PermitToken", signs=True),
     TokenSpec("USDT", "Tether (returns nothing)", 6, "SilentToken"),
     TokenSpec("DAI", "Dai", 18, "SandboxToken"),
     TokenSpec("T24", "24 decimals", 24, "SandboxToken"),
@@ -82,6 +83,12 @@ class Chain:
         return self.url.replace("http://", "ws://")
 
 
+def _domain(token: TokenSpec) -> str:
+    if not token.signs:
+        return ""
+    return f', eip3009 = {{ name = {json.dumps(token.name)}, version = "2" }}'
+
+
 def configuration(chains: Sequence[Chain]) -> str:
     """bezant.toml. JSON's strings, numbers and lists are TOML's too."""
     lines = [
@@ -105,6 +112,7 @@ def configuration(chains: Sequence[Chain]) -> str:
             f'[networks."{chain.id}"]',
             f"name = {json.dumps(NAMES[chain.chain_id])}",
             f"rpc_urls = {json.dumps([chain.url])}",
+            f"public_rpc_url = {json.dumps(chain.url)}",
             f"push_url = {json.dumps(chain.push_url)}",
             "block_seconds = 0  # mines on demand",
             "poll_ms = 1000",
@@ -119,7 +127,7 @@ def configuration(chains: Sequence[Chain]) -> str:
             *(
                 f'    {{ symbol = "{t.symbol}", decimals = {t.decimals},'
                 f' address = "{chain.tokens[t.symbol]}",'
-                f" fee_on_transfer = {json.dumps(t.fee_on_transfer)} }},"
+                f" fee_on_transfer = {json.dumps(t.fee_on_transfer)}{_domain(t)} }},"
                 for t in TOKENS
             ),
             "]",

@@ -8,6 +8,10 @@ from eth_hash.auto import keccak
 
 from core.addresses import checksum as checksum
 
+# keccak256 of DepositProxy's init code (contracts/src/DepositProxy.sol); `bezant doctor` compares
+# it with the factory's own constant.
+DEPOSIT_INIT_CODE_HASH = "0xaaf3d4f7026b4e3cecc8341c4c4688061ed0dcb00f2faadd4905fa7f7b47ff1c"
+
 
 def salt_of(address_id: UUID) -> bytes:
     """The CREATE2 salt of a deposit address: its id in 32 bytes."""

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from core.networks import NATIVE
+from wallets import relayed
 from wallets.abi import call_data, from_hex
+from wallets.relayed import ZERO as ZERO
+from wallets.relayed import PayWithAuthorization as PayWithAuthorization
+from wallets.relayed import Relay as Relay
+from wallets.relayed import RelayTransfer as RelayTransfer
 
 # The deterministic deployer: `salt . init code` -> CREATE2, at this address on every network.
 DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
-ZERO = "0x" + "00" * 20
-_PAY_WITH_AUTHORIZATION = (
-    "payWithAuthorization((bytes32,address,uint256,uint256,uint256),bytes,"
-    "(address,uint256,uint256,uint8,bytes32,bytes32))"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,34 +136,6 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PayWithAuthorization:
-    """A payer's EIP-3009 authorization for one router quote (IPaymentRouter.sol).
-
-    `invoice` is 32 bytes, both signatures are 65 (r, s, v with 27 or 28), all as 0x hex.
-    """
-
-    invoice: str
-    asset: str
-    amount: int
-    deadline: int
-    nonce: int
-    quote_signature: str
-    payer: str
-    valid_after: int
-    valid_before: int
-    authorization: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relay:
-    """We pay the gas of a payer who holds no ETH; the money goes from payer to treasury."""
-
-    id: str
-    router: str
-    call: PayWithAuthorization
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
     """Takes a nonce with a self-send of nothing."""
 
@@ -171,7 +143,16 @@ class Cancel:
 
 
 Intent: TypeAlias = (
-    Payout | PayoutBatch | Sweep | SweepKnown | Move | Allowance | Deploy | Relay | Cancel
+    Payout
+    | PayoutBatch
+    | Sweep
+    | SweepKnown
+    | Move
+    | Allowance
+    | Deploy
+    | Relay
+    | RelayTransfer
+    | Cancel
 )
 
 
@@ -258,7 +239,9 @@ def transaction(order: Order) -> Unsigned:
         case Deploy(salt=salt, init_code=init_code):
             return Unsigned(to=DEPLOYER, value=0, data=from_hex(salt) + from_hex(init_code))
         case Relay(router=router, call=call):
-            return _relay(router, call)
+            return Unsigned(to=router, value=0, data=relayed.pay_data(call))
+        case RelayTransfer() as transfer:
+            return Unsigned(to=transfer.token, value=0, data=relayed.transfer_data(transfer))
         case Cancel():
             return Unsigned(to=order.wallet, value=0, data=b"")
 
@@ -284,16 +267,6 @@ def _sweep_known(sweep: SweepKnown) -> Unsigned:
     method = "sweepKnown(address,uint256,bytes32[],uint256)"
     data = call_data(method, sweep.token, sweep.fresh, words, sweep.call_gas)
     return Unsigned(to=sweep.factory, value=0, data=data)
-
-
-def _relay(router: str, call: PayWithAuthorization) -> Unsigned:
-    quote = (from_hex(call.invoice), _word(call.asset), call.amount, call.deadline, call.nonce)
-    proof = from_hex(call.authorization)
-    if len(proof) != 65:
-        raise ValueError("an authorization is 65 bytes")
-    payer = (call.payer, call.valid_after, call.valid_before, proof[64], proof[:32], proof[32:64])
-    data = call_data(_PAY_WITH_AUTHORIZATION, quote, from_hex(call.quote_signature), payer)
-    return Unsigned(to=router, value=0, data=data)
 
 
 def _word(token: str) -> str:

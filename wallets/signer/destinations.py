@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eth_hash.auto import keccak
 
+from wallets.addresses import DEPOSIT_INIT_CODE_HASH, create2
 from wallets.intents import (
     ZERO,
     Allowance,
@@ -14,6 +15,7 @@ from wallets.intents import (
     Order,
     PayoutBatch,
     Relay,
+    RelayTransfer,
     Sweep,
     SweepKnown,
     payments_of,
@@ -47,6 +49,9 @@ def check(network: NetworkPolicy, order: Order) -> None:
         case Relay(router=router, call=call):
             _contract("router", router, network.router)
             asset_of(network, call.asset)
+        case RelayTransfer(token=token, to=to, salt=salt):
+            asset_of(network, token)
+            _own_deposit_address(network, to, salt)
         case Cancel():
             return
         case _:
@@ -59,6 +64,14 @@ def _sweep(network: NetworkPolicy, factory: str, *tokens: str) -> None:
     if not network.sweep_any_token:
         for token in tokens:
             asset_of(network, token)
+
+
+def _own_deposit_address(network: NetworkPolicy, to: str, salt: str) -> None:
+    """What is transferred there can only reach the treasury (CHAIN 2)."""
+    if network.factory is None:
+        raise Denied("contract_refused", f"{network.id} has no factory in the policy")
+    if to != create2(network.factory, bytes.fromhex(salt[2:]), DEPOSIT_INIT_CODE_HASH):
+        raise Denied("destination_refused", f"{to} is not the factory's address of that salt")
 
 
 def _payouts(network: NetworkPolicy, intent: Intent) -> None:

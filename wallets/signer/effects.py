@@ -24,6 +24,7 @@ from wallets.intents import (
     Payout,
     PayoutBatch,
     Relay,
+    RelayTransfer,
     Sweep,
     SweepKnown,
     Unsigned,
@@ -36,6 +37,13 @@ _METHODS: dict[str, tuple[str, list[str]]] = {
     "fe778400": ("send", ["(address,address,uint256)[]", "uint256"]),
     "4e780bfb": ("sweep", ["(address,uint256,bytes32[])[]", "uint256"]),
     "e98ce555": ("sweep_known", ["address", "uint256", "bytes32[]", "uint256"]),
+    "e3ee160e": (
+        "relay_transfer",
+        [
+            *("address", "address", "uint256", "uint256", "uint256", "bytes32"),
+            *("uint8", "bytes32", "bytes32"),
+        ],
+    ),
     "afbabe72": (
         "relay",
         [
@@ -118,6 +126,11 @@ def meant(order: Order) -> tuple[Effect, ...]:
             proof = (c.payer, c.valid_after, c.valid_before, v[0], r, s)
             detail = (quote, _raw(c.quote_signature), proof)
             return (Effect(kind="relay", via=router, detail=detail),)
+        case RelayTransfer() as c:
+            r, s, v = (_raw(c.signature)[at : at + 32] for at in (0, 32, 64))
+            window = (c.valid_after, c.valid_before, _raw(c.nonce))
+            detail = (c.payer, c.to, c.amount, *window, v[0], r, s)
+            return (Effect(kind="relay_transfer", via=c.token, detail=detail),)
         case Cancel():
             return (Effect(kind="nothing"),)
 

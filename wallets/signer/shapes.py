@@ -15,6 +15,7 @@ from wallets.intents import (
     Order,
     PayoutBatch,
     Relay,
+    RelayTransfer,
     Sweep,
     SweepKnown,
     payments_of,
@@ -67,6 +68,14 @@ def _texts(intent: Intent) -> list[tuple[str, re.Pattern[str]]]:
                 *((one, WORD) for one in words),
                 *((one, _HEX) for one in codes),
                 *((one, _ADDRESS) for one in addresses),
+            ]
+        case RelayTransfer() as call:
+            addresses = [call.token, call.payer, call.to]
+            words = [call.salt, call.nonce]
+            return [
+                *((one, WORD) for one in words),
+                *((one, _ADDRESS) for one in addresses),
+                (call.signature, _HEX),
             ]
         case Cancel():
             return []

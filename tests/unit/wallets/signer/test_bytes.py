@@ -181,6 +181,7 @@ def test_any_other_byte_does_something_else(intent: Any) -> None:
         ("DepositFactory", "sweepKnown", w.sweep_known()),
         ("Multisend", "send", w.batch(w.payment(), w.payment(token=w.USDC)).intent),
         ("PaymentRouter", "payWithAuthorization", w.relay()),
+        ("PermitToken", "transferWithAuthorization", w.relay_transfer()),
         ("SandboxToken", "approve", w.allowance()),
         ("SandboxToken", "transfer", w.move(token=w.USDC)),
     ],

@@ -16,7 +16,8 @@ def test_a_policy_means_what_it_says() -> None:
     assert [a.name for a in policy.approvers] == ["Ada", "Bob", "Eve"]
     network = policy.networks[w.NETWORK]
     assert network.fee == 5 * 10**16
-    assert network.wallets[w.RELAYER] == {"sweep", "sweep_known", "relay", "deploy", "cancel"}
+    relayer = {"sweep", "sweep_known", "relay", "relay_transfer", "deploy", "cancel"}
+    assert network.wallets[w.RELAYER] == relayer
     ether, usdc = network.assets[NATIVE], network.assets[w.USDC]
     assert (ether.single, ether.per_hour, ether.per_day) == (w.ETHER, 3 * w.ETHER, 10 * w.ETHER)
     assert (usdc.single, usdc.largest, usdc.moves_per_day) == (10**9, None, None)

@@ -11,6 +11,7 @@ from eth_account.messages import encode_typed_data
 from eth_hash.auto import keccak
 
 from core.networks import NATIVE
+from wallets.addresses import DEPOSIT_INIT_CODE_HASH, create2
 from wallets.intents import (
     Allowance,
     Approval,
@@ -25,6 +26,7 @@ from wallets.intents import (
     PayoutBatch,
     PayWithAuthorization,
     Relay,
+    RelayTransfer,
     RouterQuote,
     Sweep,
     SweepBatch,
@@ -83,7 +85,7 @@ init_codes = ["{INIT_HASH}"]
 
 [networks."{NETWORK}".wallets]
 "{HOT}" = ["payout", "payout_batch", "move", "allowance", "cancel"]
-"{RELAYER}" = ["sweep", "sweep_known", "relay", "deploy", "cancel"]
+"{RELAYER}" = ["sweep", "sweep_known", "relay", "relay_transfer", "deploy", "cancel"]
 
 [networks."{NETWORK}".assets.ETH]
 token = "native"
@@ -138,7 +140,7 @@ def approved(of: Payment, *keys: bytes) -> Payment:
 def order(intent: Intent | None = None, **said: Any) -> Order:
     number = next(_numbers)
     found = intent or Payout(payment=payment())
-    relayed = isinstance(found, Sweep | SweepKnown | Relay | Deploy)
+    relayed = isinstance(found, Sweep | SweepKnown | Relay | RelayTransfer | Deploy)
     usual: dict[str, Any] = {
         "id": f"tx_{number}",
         "network": NETWORK,
@@ -227,6 +229,23 @@ def relay(**said: Any) -> Relay:
     return Relay(**usual)
 
 
+def relay_transfer(**said: Any) -> RelayTransfer:
+    salt = "0x" + "00" * 16 + "51" * 16
+    usual: dict[str, Any] = {
+        "id": "xst_1",
+        "token": USDC,
+        "payer": CUSTOMER,
+        "to": create2(FACTORY, bytes.fromhex(salt[2:]), DEPOSIT_INIT_CODE_HASH),
+        "salt": salt,
+        "amount": 5_000_000,
+        "valid_after": 0,
+        "valid_before": NOW + 600,
+        "nonce": "0x" + "0e" * 32,
+        "signature": "0x" + "cd" * 64 + "1b",
+    }
+    return RelayTransfer(**{**usual, **said})
+
+
 def cancel(**said: Any) -> Cancel:
     return Cancel(**{"id": "can_1", **said})
 
@@ -261,5 +280,6 @@ def every_intent() -> list[Intent]:
         allowance(),
         deploy(),
         relay(),
+        relay_transfer(),
         cancel(),
     ]

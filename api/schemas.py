@@ -96,6 +96,7 @@ class Deposit(Shown):
     tx_hash: str | None
     position: str
     invoice: str | None
+    wallet: str | None = Field(description="A customer's, to whom it was paid.")
     waiting_for: str | None
     inbox: dict[str, Any] | None = Field(
         description="Why it is not simply an invoice's payment, and what to do."

@@ -25,7 +25,7 @@ from chain import broadcast
 from chain.endpoints import Endpoints
 from core.context import Context
 from core.networks import Network
-from payments import payout_fees, screened
+from payments import payout_fees, screening_work
 from payments.following import follow
 from payments.payout_work import Payouts
 from payments.quoting import Quoting
@@ -77,7 +77,7 @@ def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loo
         "wallets": lambda: follow_wallets(context, signer),
         "lists": lambda: follow_lists(context, sanctions, mixers),
         "screenings": lambda: Screener(context).run(),
-        "screened": lambda: screened.run(context),
+        "screened": lambda: screening_work.run(context),
         "payouts": lambda: Payouts(context, signer).run(),
     }
     for network in context.catalog.networks.values():

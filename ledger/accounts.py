@@ -50,6 +50,11 @@ def merchant(merchant_id: UUID, debt: Debt) -> str:
     return f"merchant:{show('mer', merchant_id)}:{debt}"
 
 
+def wallet(wallet_id: UUID, debt: Debt) -> str:
+    """What we owe a merchant's customer: available, pending or reserved."""
+    return f"wallet:{show('wal', wallet_id)}:{debt}"
+
+
 def is_debt(account: str) -> bool:
     """Whether its balance is normally a credit (shown negated)."""
     return account.startswith(("merchant:", "wallet:"))

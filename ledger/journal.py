@@ -31,6 +31,8 @@ class Kind(StrEnum):
     """Its debt changed its account afterwards (expiry of a part payment, a mark)."""
     DEPOSIT_REVERSED = "deposit_reversed"
     """The chain took the Transfer back."""
+    TRANSFER = "transfer"
+    """Money went from one customer's wallet to another's, in the ledger alone."""
     INBOX_RESOLVED = "inbox_resolved"
     """A person decided about what lay in the inbox: it is credited, or goes back to its payer."""
     SWEEP = "sweep"

@@ -6,6 +6,7 @@ import merchants.tables
 import payments.payout_tables
 import payments.router_tables
 import payments.tables
+import payments.wallet_tables
 import prices.tables
 import risk.tables
 import wallets.sweep_tables
@@ -20,6 +21,7 @@ PACKAGES = (
     payments.payout_tables,
     payments.router_tables,
     payments.tables,
+    payments.wallet_tables,
     prices.tables,
     risk.tables,
     wallets.sweep_tables,

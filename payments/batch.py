@@ -19,9 +19,9 @@ from core.errors import ForkBelowFinalized
 from core.networks import Network
 from ledger.journal import send, settle
 from payments import ground as grounds
-from payments import house, overdraft, payouts, screened, surplus
-from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, orphan, save
-from payments.depth import confirm, release, set_policy
+from payments import house, overdraft, payouts, screened, surplus, wallet_deposits
+from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, save, take_back
+from payments.depth import confirm, confirmed_above, release, set_policy
 from payments.ground import Ground
 from payments.intake import Valuer, arrivals, returned, take_in
 from payments.tables import Deposit, HouseMovement
@@ -61,16 +61,20 @@ async def apply_batch(
     if batch.fork is not None and finalized is not None and batch.fork < finalized:
         raise ForkBelowFinalized(network.id, finalized)
     await grounds.advance(connection, network, ground, batch, now)
-    gone_ids = await grounds.above(connection, network, batch.fork)
+    shaken, of_wallets = await grounds.above(connection, network, batch.fork)
     arriving = arrivals(batch, ground.owners, ground.billed, ground.roles)
-    receiving = {one.owner.invoice_id for one in arriving}
-    cases = await lock(connection, gone_ids | grounds.ripe(network, ground) | receiving)
+    ripe = grounds.ripe(network, ground)
+    receiving = {one.owner.invoice_id for one in arriving if one.owner.invoice_id}
+    cases = await lock(connection, shaken | (ripe - ground.wallets) | receiving)
+    of_wallets |= ripe & ground.wallets
+    purses = await wallet_deposits.lock(connection, network, of_wallets, arriving, batch.fork)
 
     outcome = Outcome(context, ground.heights, now)
-    sure = _confirmed_above(cases.values(), network, batch.fork)
-    gone = _take_back(cases.values(), network, batch.fork, outcome)
+    sure = confirmed_above(cases.values(), network, batch.fork)
+    gone = [d for _, d in take_back(cases.values(), network, batch.fork, outcome)]
     prices = await book.current(context.database, connection, ground.prices)
-    arrived = take_in(network, batch, arriving, cases, Valuer(context.catalog, prices, now))
+    valuer = Valuer(context.catalog, prices, now)
+    arrived = take_in(network, batch, arriving, cases, valuer)
     quiet, back = returned(gone, arrived)
     for _, deposit in arrived:
         credit_pending(deposit, outcome)
@@ -92,19 +96,22 @@ async def apply_batch(
     for case in {case.invoice.id: case for case, _ in confirmed}.values():
         judge(case, ground.followed, outcome)
 
+    in_wallets = wallet_deposits.receive(network, batch, ground, arriving, purses, valuer, outcome)
+
     observed = await observe(connection, network, batch, finalized=ground.guard.finalized, now=now)
     gas, news = await sweep_settling.settle(session, context, network, batch, observed, now)
     outcome.entries.extend(gas)
     outcome.events.extend(news)
     await payouts.settle(session, observed, outcome)
-    changed = gone, [d for _, d in arrived]
+    changed = [*gone, *in_wallets.gone], [*(d for _, d in arrived), *in_wallets.arrived]
     lost, moved = await _house(session, network, batch, ground, observed.hashes, changed, outcome)
     async with connection.pipeline():
         await move_cursor(connection, network, ground.guard, batch, now)
         await record_blocks(connection, network, batch)
         await save(connection, cases.values())
         await record_holdings(connection, *changed, lost, moved)
-        await screened.record(connection, context, screening, now)
+        await wallet_deposits.save(connection, purses.values())
+        await screened.record(connection, context, screening + in_wallets.screening, now)
         posting = await send(connection, outcome.entries)
         await emit_on(connection, outcome.events, now)
         await wake(connection, network.id, cases)
@@ -117,37 +124,9 @@ async def apply_batch(
         ground.guard.finalized,
         ground.guard.stalled,
         frozenset(cases),
-        len(arrived),
-        len(gone),
+        len(changed[1]),
+        len(changed[0]),
     )
-
-
-def _confirmed_above(cases: Collection[Case], network: Network, fork: int | None) -> frozenset[str]:
-    """Transactions whose confirmation the merchant has heard of, and which the fork takes back."""
-    return frozenset(
-        deposit.tx_hash
-        for case in cases
-        for deposit in case.deposits
-        if fork is not None
-        and deposit.network == network.id
-        and deposit.block_number > fork
-        and deposit.status == "confirmed"
-    )
-
-
-def _take_back(
-    cases: Collection[Case], network: Network, fork: int | None, outcome: Outcome
-) -> list[Deposit]:
-    if fork is None:
-        return []
-    gone: list[Deposit] = []
-    for case in cases:
-        for deposit in case.deposits:
-            above = deposit.network == network.id and deposit.block_number > fork
-            if above and deposit.status != "orphaned":
-                orphan(case, deposit, outcome)
-                gone.append(deposit)
-    return gone
 
 
 def _tell_facts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,12 @@ from uuid import UUID
 from core.context import Context
 from core.db import Raw
 from core.ids import show
+from core.networks import Network
 from ledger.accounts import Debt
 from ledger.journal import Entry, Kind
 from payments import entries, rows
 from payments.assess import assess, value_of
-from payments.depth import Word
+from payments.depth import H, Word
 from payments.facts import (
     Assessment,
     DepositFact,
@@ -42,6 +43,10 @@ class Case:
     words: dict[UUID, Word] = field(default_factory=dict)
     as_read: rows.AsRead = field(default_factory=dict)
     _options: dict[tuple[str, str], OptionFact] | None = None
+
+    @property
+    def currency(self) -> str:
+        return self.invoice.currency
 
     @property
     def options(self) -> dict[tuple[str, str], OptionFact]:
@@ -236,11 +241,20 @@ def news(before: tuple[Status, Irregularity], after: tuple[Status, Irregularity]
     return told
 
 
-def orphan(case: Case, deposit: Deposit, outcome: Outcome) -> None:
-    """The chain took it back: both sides are undone, wherever the money stands by now."""
-    outcome.entries.append(entries.reversed_(deposit, outcome.now))
-    deposit.status, deposit.account = "orphaned", ""
-    deposit.waiting_for = deposit.confirmed_at = None
+def take_back(
+    holders: Iterable[H], network: Network, fork: int | None, outcome: Outcome
+) -> list[tuple[H, Deposit]]:
+    """What a fork removes is undone on both sides, wherever the money stands by now."""
+    gone: list[tuple[H, Deposit]] = []
+    for holder in holders if fork is not None else ():
+        for deposit in holder.deposits:
+            above = fork is not None and deposit.block_number > fork
+            if above and deposit.network == network.id and deposit.status != "orphaned":
+                outcome.entries.append(entries.reversed_(deposit, outcome.now))
+                deposit.status, deposit.account = "orphaned", ""
+                deposit.waiting_for = deposit.confirmed_at = None
+                gone.append((holder, deposit))
+    return gone
 
 
 def credit_pending(deposit: Deposit, outcome: Outcome) -> None:

@@ -39,7 +39,11 @@ where d.{holder} = any(%s)
 
 
 class Holder(Protocol):
-    """What gathers deposits. `words`: screening's, by the deposit's id."""
+    """What gathers deposits. `words`: screening's, by the deposit's id. `currency`: what they are
+    valued in, None where nothing is to be paid."""
+
+    @property
+    def currency(self) -> str | None: ...
 
     deposits: list[Deposit]
     words: dict[UUID, Word]
@@ -97,6 +101,21 @@ def confirm(
                 deposit.held = word is not None and word.holds
                 confirmed.append((holder, deposit))
     return confirmed
+
+
+def confirmed_above(
+    holders: Iterable[Holder], network: Network, fork: int | None
+) -> frozenset[str]:
+    """Transactions whose confirmation the merchant has heard of, and which the fork takes back."""
+    return frozenset(
+        deposit.tx_hash
+        for holder in holders
+        for deposit in holder.deposits
+        if fork is not None
+        and deposit.network == network.id
+        and deposit.block_number > fork
+        and deposit.status == "confirmed"
+    )
 
 
 def release(holders: Iterable[Holder]) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from core import ids
-from ledger.accounts import LOSSES, SUSPENSE, Debt, Role, merchant, place
+from ledger.accounts import LOSSES, SUSPENSE, Debt, Role, merchant, place, wallet
 from ledger.journal import Entry, Kind, Posting, transfer
 from payments.tables import Deposit, HouseMovement
 
@@ -36,6 +36,13 @@ def _deposit(
     )
 
 
+def debt_of(row: Deposit, debt: Debt) -> str:
+    """The account that says to whom it is owed: a customer, in his wallet, or the merchant."""
+    if row.wallet_id is not None:
+        return wallet(row.wallet_id, debt)
+    return merchant(row.merchant_id, debt)
+
+
 def seen(row: Deposit, now: datetime) -> Entry:
     """The place has it with the block; we owe it as pending."""
     return _deposit(
@@ -44,7 +51,7 @@ def seen(row: Deposit, now: datetime) -> Entry:
         Kind.DEPOSIT_SEEN,
         now,
         debit=place(row.network, Role(row.role)),
-        credit=merchant(row.merchant_id, Debt.PENDING),
+        credit=debt_of(row, Debt.PENDING),
     )
 
 
@@ -57,8 +64,8 @@ def moved(row: Deposit, to: Debt, now: datetime, *, kind: Kind | None = None) ->
         "confirmed" if first else f"moved:{ids.new().hex}",
         kind or usual,
         now,
-        debit=merchant(row.merchant_id, Debt(row.account)),
-        credit=merchant(row.merchant_id, to),
+        debit=debt_of(row, Debt(row.account)),
+        credit=debt_of(row, to),
     )
 
 
@@ -69,7 +76,7 @@ def reversed_(row: Deposit, now: datetime) -> Entry:
         "reversed",
         Kind.DEPOSIT_REVERSED,
         now,
-        debit=merchant(row.merchant_id, Debt(row.account)),
+        debit=debt_of(row, Debt(row.account)),
         credit=place(row.network, Role(row.role)),
     )
 

@@ -24,17 +24,18 @@ where network = %s and halted is null for update
 # The sums are those of each whole invoice: its deposits on other networks count as well.
 _PENDING = """
 select * from (
-    select d.network, invoice_id, required, block_number, waiting_for, witnessed,
+    select d.network, coalesce(invoice_id, wallet_id) as holder, invoice_id is null, required,
+        block_number, waiting_for, witnessed,
         s.id is null or s.status = 'done' or s.reasons <> '[]',
-        sum(d.house_value) over (partition by invoice_id),
-        bool_or(d.house_value is null) over (partition by invoice_id)
+        sum(d.house_value) over (partition by invoice_id, wallet_id),
+        bool_or(d.house_value is null) over (partition by invoice_id, wallet_id)
     from deposits d left join screenings s on s.subject = 'deposit' and s.subject_id = d.id
     where d.status = 'pending'
-) as pending where network = %s and invoice_id is not null
+) as pending where network = %s and holder is not null
 """
 _GONE = """
-select distinct invoice_id from deposits
-where network = %s and block_number > %s and status <> 'orphaned' and invoice_id is not null
+select distinct invoice_id, wallet_id from deposits
+where network = %s and block_number > %s and status <> 'orphaned'
 """
 _ANCESTOR = "select hash from blocks where network = %s and number = %s"
 
@@ -58,8 +59,9 @@ class Guard:
 @dataclass(frozen=True, slots=True)
 class Ground:
     """`owners` by deposit address, `billed` by the invoice's word in a payment through our router;
-    `screening`: what is stored asks for sources to be screened; `pending` are invoices whose
-    pending deposits wait for something: see `ripe`."""
+    `screening`: what is stored asks for sources to be screened; `pending` are invoices and
+    customers' wallets (those in `wallets`) whose pending deposits wait for something: see `ripe`.
+    """
 
     guard: Guard
     owners: dict[str, Owner]
@@ -70,6 +72,7 @@ class Ground:
     prices: str
     screening: bool
     pending: Sequence[tuple[UUID, str, int, str | None, bool, bool, int | None]]
+    wallets: set[UUID]
 
 
 async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch) -> Ground | None:
@@ -93,6 +96,7 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         return None
     heights, followed = heights_of.known(await following.fetchall(), catalog)
     merchants = dict(await billing.fetchall()) if billing else {}
+    pending = await waiting.fetchall()
     return Ground(
         guard=Guard(*row),
         owners=owners_of(await owning.fetchall()),
@@ -104,12 +108,13 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         screening=active is not None and active[0],
         pending=[
             (
-                invoice_id, required, block_number, waiting_for, witnessed, screened,
+                holder, required, block_number, waiting_for, witnessed, screened,
                 None if unpriced else sum_,
             )
-            for _, invoice_id, required, block_number, waiting_for, witnessed, screened, sum_,
-            unpriced in await waiting.fetchall()
+            for _, holder, _, required, block_number, waiting_for, witnessed, screened, sum_,
+            unpriced in pending
         ],
+        wallets={holder for _, holder, is_wallet, *_ in pending if is_wallet},
     )  # fmt: skip
 
 
@@ -137,10 +142,11 @@ async def advance(
 
 
 def ripe(network: Network, ground: Ground) -> set[UUID]:
-    """Invoices with a pending deposit that waits for something else by now, or for nothing."""
+    """Invoices and wallets with a pending deposit that waits for something else by now, or for
+    nothing."""
     return {
-        invoice_id
-        for invoice_id, required, block_number, waiting_for, witnessed, screened, unconfirmed
+        holder
+        for holder, required, block_number, waiting_for, witnessed, screened, unconfirmed
         in ground.pending
         if waiting_for != waits_for(
             network, required, unconfirmed, block_number, ground.guard.heights,
@@ -149,9 +155,10 @@ def ripe(network: Network, ground: Ground) -> set[UUID]:
     }  # fmt: skip
 
 
-async def above(connection: Raw, network: Network, fork: int | None) -> set[UUID]:
-    """Invoices with deposits that a fork takes back."""
+async def above(connection: Raw, network: Network, fork: int | None) -> tuple[set[UUID], set[UUID]]:
+    """Invoices, and customers' wallets, with deposits that a fork takes back."""
     if fork is None:
-        return set()
+        return set(), set()
     cursor = await connection.execute(_GONE, (network.id, fork))
-    return {row[0] for row in await cursor.fetchall()}
+    rows = await cursor.fetchall()
+    return {i for i, _ in rows if i is not None}, {w for _, w in rows if w is not None}

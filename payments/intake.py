@@ -14,7 +14,7 @@ from core.errors import PriceUnavailable
 from core.networks import Catalog, Network, Token
 from ledger.accounts import Role
 from payments import rows
-from payments.cases import Case
+from payments.depth import H
 from payments.tables import Deposit
 from payments.values import floor, worth
 from prices.book import PriceBook
@@ -25,22 +25,33 @@ class Owner:
     """Whose a deposit address is."""
 
     merchant_id: UUID
-    invoice_id: UUID
+    invoice_id: UUID | None
+    wallet_id: UUID | None = None
+
+    @property
+    def holder(self) -> UUID | None:
+        """What gathers the deposits of the address."""
+        return self.invoice_id or self.wallet_id
 
 
 # Addresses as one text: an array of thousands costs more to send than to look up.
 OWNERS = """
-select address, merchant_id, invoice_id from deposit_addresses
-where address = any(string_to_array(%s, ',')) and invoice_id is not null
+select address, merchant_id, invoice_id, wallet_id from deposit_addresses
+where address = any(string_to_array(%s, ',')) and coalesce(invoice_id, wallet_id) is not null
 """
 # Treasury and hot wallets of a network. They are few.
 ROLES = "select address, role from house_addresses where network = %s"
 
 
-def owners_of(rows: Iterable[tuple[str, UUID, UUID]]) -> dict[str, Owner]:
+def owners_of(
+    rows: Iterable[tuple[str, UUID, UUID | None, UUID | None]],
+) -> dict[str, Owner]:
     """Of the rows of OWNERS: a lookup, so a block costs the same at any number of addresses
     (DESIGN 1, decision 9)."""
-    return {address: Owner(merchant_id, invoice_id) for address, merchant_id, invoice_id in rows}
+    return {
+        address: Owner(merchant_id, invoice_id, wallet_id)
+        for address, merchant_id, invoice_id, wallet_id in rows
+    }
 
 
 def parties(batch: Batch) -> set[str]:
@@ -99,8 +110,10 @@ class Valuer:
             return None
         return floor(worth(amount, token.asset.decimals, rate.price, house.decimals))
 
-    def when_seen(self, token: Token, currency: str) -> int | None:
+    def when_seen(self, token: Token, currency: str | None) -> int | None:
         """The asset's price in the invoice's currency, the last known one if none is fresh."""
+        if currency is None:
+            return None
         try:
             return self.book.rate(token.asset.symbol, currency, self.now).price
         except PriceUnavailable:
@@ -111,10 +124,11 @@ def take_in(
     network: Network,
     batch: Batch,
     arriving: Sequence[Arrival],
-    cases: Mapping[UUID, Case],
+    holders: Mapping[UUID, H],
     valuer: Valuer,
-) -> list[tuple[Case, Deposit]]:
-    """Makes or revives one deposit per arrival, in chain order. At most one is live.
+) -> list[tuple[H, Deposit]]:
+    """Makes or revives one deposit per arrival at these holders, in chain order. At most one is
+    live.
 
     A row that the chain took back and gives again (A, B, A) is the same movement: it becomes
     pending again and its generation grows, so that its entries have keys of their own.
@@ -123,31 +137,31 @@ def take_in(
     times = {block.hash: block.timestamp for block in batch.blocks}
     known = {
         (d.block_hash, d.tx_hash, d.position, d.address): d
-        for case in cases.values()
-        for d in case.deposits
+        for holder in holders.values()
+        for d in holder.deposits
         if d.network == network.id
     }
-    arrived: list[tuple[Case, Deposit]] = []
+    arrived: list[tuple[H, Deposit]] = []
     for one in arriving:
         movement, token = one.movement, tokens.get(one.movement.token)
-        if token is None or movement.amount == 0:
+        holder = holders.get(one.owner.holder) if one.owner.holder else None
+        if holder is None or token is None or movement.amount == 0:
             continue
-        case = cases[one.owner.invoice_id]
         name = (movement.block_hash, movement.tx_hash, movement.position, movement.recipient)
         deposit = known.get(name)
         if deposit is None:
             block_time = datetime.fromtimestamp(times[movement.block_hash], UTC)
             deposit = _new_deposit(network, one, token, block_time)
-            case.deposits.append(deposit)
+            holder.deposits.append(deposit)
         elif deposit.status == "orphaned":
             deposit.generation += 1
             deposit.witnessed = False
         else:
             continue
         deposit.house_value = valuer.house_value(token, deposit.amount)
-        deposit.price_when_seen = valuer.when_seen(token, case.invoice.currency)
+        deposit.price_when_seen = valuer.when_seen(token, holder.currency)
         deposit.seen_at = valuer.now
-        arrived.append((case, deposit))
+        arrived.append((holder, deposit))
     return arrived
 
 
@@ -157,6 +171,7 @@ def _new_deposit(network: Network, arrival: Arrival, token: Token, block_time: d
         id=ids.new(),
         merchant_id=arrival.owner.merchant_id,
         invoice_id=arrival.owner.invoice_id,
+        wallet_id=arrival.owner.wallet_id,
         network=network.id,
         block_hash=movement.block_hash,
         block_number=movement.block_number,
@@ -180,18 +195,18 @@ def _new_deposit(network: Network, arrival: Arrival, token: Token, block_time: d
 
 
 def returned(
-    gone: Sequence[Deposit], arrived: Sequence[tuple[Case, Deposit]]
+    gone: Sequence[Deposit], arrived: Sequence[tuple[object, Deposit]]
 ) -> tuple[set[UUID], set[UUID]]:
     """Deposits taken back and given again by the same batch: (ids gone, ids come back).
 
-    The same transaction with the same amount to the same address is the same payment for the
-    merchant, at whatever height or log index; only the ledger needs to know.
+    The same transaction with the same amount to the same address for the same invoice is the same
+    payment for the merchant, at whatever height or log index; only the ledger needs to know.
     """
 
-    def name(d: Deposit) -> tuple[str, str, str, int]:
-        return d.tx_hash, d.address, d.token, d.amount
+    def name(d: Deposit) -> tuple[UUID | None, str, str, str, int]:
+        return d.invoice_id, d.tx_hash, d.address, d.token, d.amount
 
-    left: dict[tuple[str, str, str, int], list[Deposit]] = defaultdict(list)
+    left: dict[tuple[UUID | None, str, str, str, int], list[Deposit]] = defaultdict(list)
     for deposit in gone:
         left[name(deposit)].append(deposit)
     quiet: set[UUID] = set()

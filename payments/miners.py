@@ -11,7 +11,8 @@ from core.db import Database
 STRANGERS_SECONDS = 60
 _OURS = """
 select address from deposit_addresses
-where address = any(string_to_array(%(addresses)s, ',')) and invoice_id is not null
+where address = any(string_to_array(%(addresses)s, ','))
+    and coalesce(invoice_id, wallet_id) is not null
 union all
 select address from house_addresses
 where network = %(network)s and address = any(string_to_array(%(addresses)s, ','))

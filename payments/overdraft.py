@@ -20,7 +20,7 @@ _STANDING = "select key from breaks where key = any(%s) and status <> 'resolved'
 async def review(
     session: AsyncSession, balances: Mapping[tuple[str, str], int], outcome: Outcome
 ) -> None:
-    """A reversal may overdraw a merchant (MONEY 1): while it lasts a Break says so.
+    """A reversal may overdraw a merchant or a wallet (MONEY 1): while it lasts a Break says so.
 
     `balances` are the touched accounts after posting, debit positive: an `available` above zero
     is money that the chain took back after it was ours to give.
@@ -37,6 +37,7 @@ async def review(
     for account, asset in touched:
         key, balance = _key(account, asset), balances[account, asset]
         if balance > 0:
+            whose, owner, _ = account.split(":")  # a merchant's, or a customer's wallet
             difference = Difference(
                 key=key,
                 kind=BreakKind.MISSING_ON_CHAIN,
@@ -44,7 +45,7 @@ async def review(
                 asset=asset,
                 expected=0,
                 actual=-balance,
-                facts={"merchant": account.split(":")[1], "reason": "chain reversal"},
+                facts={whose: owner, "reason": "chain reversal"},
             )
             await open_and_tell(session, difference, outcome)
         elif key in standing:

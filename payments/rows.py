@@ -56,6 +56,20 @@ select {_columns(tables.Deposit)} from deposits where invoice_id = any(%s) order
 
 _WORDS = WORDS.format(holder="invoice_id")
 
+# Not `for update`: a transfer to a wallet refers to its row.
+_LOCK_WALLETS = """
+select id, merchant_id from wallets where id = any(%s) order by id for no key update
+"""
+_TOUCHED = """
+ and (d.status = 'pending' or d.held or d.network = %s and d.block_number > %s
+    or d.tx_hash = any(%s))
+"""
+_LOCK_DEPOSITS_OF_WALLETS = f"""
+select {_columns(tables.Deposit)} from deposits d where d.wallet_id = any(%s) {_TOUCHED}
+order by id for update
+"""  # noqa: S608
+_WORDS_OF_WALLETS = WORDS.format(holder="wallet_id") + _TOUCHED
+
 _JUDGED = ("status", "exception", "amount_paid", "amount_confirmed", "settled_at",
            "first_settled_at", "cancelled_at", "mark", "mark_reason")  # fmt: skip
 _judged = cast("Callable[[Any], Values]", attrgetter("id", *_JUDGED))
@@ -87,6 +101,25 @@ async def lock(
         [Invoice(*values) for values in invoices],
         [Deposit(*values) for values in deposits],
         {values[0]: values for values in (*invoices, *deposits)},
+        {deposit: Word(*word) for deposit, *word in await third.fetchall()},
+    )
+
+
+async def lock_of_wallets(
+    connection: Raw, wallets: Sequence[UUID], network: str, above: int, tx_hashes: Sequence[str]
+) -> tuple[list[tuple[UUID, UUID]], list[tables.Deposit], AsRead, dict[UUID, Word]]:
+    """These customers' wallets as (id, merchant's id), and as in `lock` those of their deposits
+    that may change yet: pending, held, above a block, or of these transactions. One round trip."""
+    touched = (wallets, network, above, tx_hashes)
+    async with connection.pipeline():
+        first = await connection.execute(_LOCK_WALLETS, (wallets,))
+        second = await connection.execute(_LOCK_DEPOSITS_OF_WALLETS, touched)
+        third = await connection.execute(_WORDS_OF_WALLETS, touched)
+    deposits = await second.fetchall()
+    return (
+        await first.fetchall(),
+        [Deposit(*values) for values in deposits],
+        {values[0]: values for values in deposits},
         {deposit: Word(*word) for deposit, *word in await third.fetchall()},
     )
 

@@ -7,40 +7,18 @@ inbox until a source says yes, or a person decides.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from core.context import Context
-from core.db import Raw, raw
+from core.db import Raw
 from core.networks import Network
-from core.work import run_alone
-from ledger.journal import post
-from payments import heights as heights_of
-from payments import overdraft
-from payments.cases import Outcome, judge, lock, save
-from payments.depth import ASKED, Holder, Word, confirm, release
+from payments.depth import ASKED, Holder, Word
 from payments.tables import Deposit
-from risk.screening import CHANNEL, NewDeposit, needed, request_deposits
-from webhooks.events import emit
+from risk.screening import NewDeposit, needed, request_deposits
 
-AT_ONCE = 100
-
-# What waited for a word that is there by now, and what is held against one that accepts.
-_DUE = """
-select d.invoice_id from deposits d
-join screenings s on s.subject = 'deposit' and s.subject_id = d.id
-where d.status = 'pending' and d.waiting_for = 'screening' and d.invoice_id is not null
-    and (s.status = 'done' or s.reasons <> '[]')
-union
-select d.invoice_id from deposits d
-join screenings s on s.subject = 'deposit' and s.subject_id = d.id
-where d.held and d.status = 'confirmed' and d.invoice_id is not null and s.verdict = 'accept'
-limit %s
-"""
 # A payment that only changed its block keeps its screening, and what a person said of it.
 _FOLLOW = """
 update screenings s set subject_id = moved.now_is
@@ -56,6 +34,9 @@ class Asking:
 
     new: list[NewDeposit] = field(default_factory=list)
     moved: list[tuple[UUID, UUID]] = field(default_factory=list)
+
+    def __add__(self, other: Asking) -> Asking:
+        return Asking(self.new + other.new, self.moved + other.moved)
 
 
 def ask(
@@ -119,46 +100,3 @@ def rejected(holder: Holder, deposit: Deposit) -> bool:
     """Whether a person has said no: its money may go back to its payer, and nowhere else."""
     word = holder.words.get(deposit.id)
     return word is not None and word.holds and word.decided
-
-
-async def due(connection: Raw) -> list[UUID]:
-    """Invoices about whose deposits screening says something else by now."""
-    return [row[0] for row in await (await connection.execute(_DUE, (AT_ONCE,))).fetchall()]
-
-
-async def rejudge(session: AsyncSession, context: Context, invoices: Collection[UUID]) -> int:
-    """Applies screening's words; returns how many invoices it was about. The caller commits."""
-    now, connection = context.clock.now(), await raw(session)
-    cases = await lock(connection, invoices)
-    heights, followed = await heights_of.load_all(connection, context.catalog)
-    outcome = Outcome(context, heights, now)
-    release(cases.values())
-    for network in context.catalog.networks.values():
-        if network.id in heights:
-            for case, deposit in confirm(network, cases.values(), heights[network.id], now):
-                outcome.tell_deposit("confirmed", case, deposit)
-    for case in cases.values():
-        judge(case, followed, outcome)
-    await save(connection, cases.values())
-    posted = await post(session, outcome.entries)
-    await overdraft.review(session, posted.balances, outcome)
-    await emit(session, outcome.events, now)
-    await connection.execute(
-        "select pg_notify('invoice', i) from unnest(%s::text[]) as i", ([i.hex for i in cases],)
-    )
-    return len(cases)
-
-
-async def step(context: Context) -> int:
-    """What the worker does when screening has spoken; how many invoices it was about."""
-    async with context.database.statement() as connection:
-        invoices = await due(connection)
-    for invoice_id in invoices:
-        async with context.database.begin() as session:
-            await rejudge(session, context, [invoice_id])
-    return len(invoices)
-
-
-async def run(context: Context) -> None:
-    """Works until cancelled."""
-    await run_alone(context, "screened", CHANNEL, lambda: step(context), full=AT_ONCE)

@@ -109,6 +109,13 @@ class Deposit(Base):
         Index("deposits_quote", "quote_hash", postgresql_where=text("quote_hash is not null")),
         Index("deposits_merchant", "merchant_id", "id"),
         Index("deposits_height", "network", "block_number"),
+        Index(
+            "deposits_wallet",
+            "wallet_id",
+            "tx_hash",
+            postgresql_where=text("wallet_id is not null"),
+        ),
+        Index("deposits_wallet_pending", "wallet_id", postgresql_where=text("status = 'pending'")),
         Index("deposits_held", "id", postgresql_where=text("held")),
         Index(
             "deposits_pending", "network", "block_number", postgresql_where=text("status='pending'")
@@ -118,6 +125,7 @@ class Deposit(Base):
     id: Mapped[Id]
     merchant_id: Mapped[UUID] = mapped_column(Uuid)
     invoice_id: Mapped[UUID | None] = mapped_column(ForeignKey("invoices.id"))
+    wallet_id: Mapped[UUID | None] = mapped_column(ForeignKey("wallets.id"))  # or a customer's
     network: Mapped[Str]
     block_hash: Mapped[Str]
     block_number: Mapped[int] = mapped_column(BigInteger)

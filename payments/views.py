@@ -70,6 +70,7 @@ def deposit_json(
         "tx_hash": row.tx_hash or None,
         "position": row.position,
         "invoice": show("inv", row.invoice_id) if row.invoice_id else None,
+        "wallet": show("wal", row.wallet_id) if row.wallet_id else None,
         "waiting_for": row.waiting_for,
         "inbox": _inbox(row, asset),
         "block_number": row.block_number,

@@ -38,6 +38,7 @@ class DepositAddress(Base):
     id: Mapped[UUID] = mapped_column(Uuid, unique=True)
     merchant_id: Mapped[UUID] = mapped_column(Uuid)
     invoice_id: Mapped[UUID | None] = mapped_column(Uuid)
+    wallet_id: Mapped[UUID | None] = mapped_column(Uuid)  # a customer's: it stays
     watch_until: Mapped[Moment]  # balance comparison only; logs and traces are watched for ever
     created_at: Mapped[Moment]
 

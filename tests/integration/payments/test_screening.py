@@ -13,7 +13,7 @@ from core.context import RiskSettings
 from core.db import Database
 from core.errors import Conflict
 from core.networks import Tier
-from payments import decisions, refunds, screened
+from payments import decisions, refunds, screening_work
 from risk import lists, screenings
 from risk.lists import Kind
 from risk.screener import Screener
@@ -50,7 +50,7 @@ async def screen(world: World, desk: Desk | None = None) -> int:
         await screener.open(stack)
         for one in await screener.claim(100):
             await screener.ask(one)
-    return await screened.step(world.context)
+    return await screening_work.step(world.context)
 
 
 async def pay(world: World, invoice: dict[str, Any], **more: Any) -> str:
@@ -71,7 +71,7 @@ async def decide(world: World, verdict: Outcome) -> None:
         await screenings.decide(
             session, row.id, verdict.value, "looked at it", None, context.clock.now()
         )
-    await screened.step(context)
+    await screening_work.step(context)
 
 
 async def stands(world: World, invoice: dict[str, Any]) -> tuple[str, str | None, str, str | None]:

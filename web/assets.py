@@ -10,7 +10,8 @@ from typing import Final
 FOLDER: Final = Path(__file__).parent / "static"
 FOREVER: Final = "public, max-age=31536000, immutable"
 # One file for each part of the page, one request for all: in this order.
-STYLES: Final = ("base", "summary", "status", "options", "qr", "payments", "refund")
+STYLES: Final = ("base", "summary", "status", "options", "qr", "payments", "refund", "wallet")
+SCRIPTS: Final = ("checkout", "router", "wallet")
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -34,8 +35,9 @@ class Assets:
         self._by_name: dict[str, Asset] = {}
         styles = b"\n".join((folder / f"{name}.css").read_bytes() for name in STYLES)
         self._add("checkout.css", styles)
-        for name in ("checkout.js", "bezant.svg"):
-            self._add(name, (folder / name).read_bytes())
+        scripts = b"\n".join((folder / f"{name}.js").read_bytes() for name in SCRIPTS)
+        self._add("checkout.js", scripts)
+        self._add("bezant.svg", (folder / "bezant.svg").read_bytes())
 
     def name(self, plain: str) -> str:
         """`checkout.css` -> `checkout.0123456789ab.css`."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,9 @@ STREAM_SECONDS = 600  # then the page connects anew: no stream outlives a deploy
 RETRY_MS = 2_000
 
 Look = Callable[[], Awaitable[View | None]]
+News = Callable[[], Awaitable[list[dict[str, Any]]]]
+# What else is told of an invoice, by the object's name.
+EVENTS = {"router_quote": "quote", "router_authorization": "authorization"}
 
 
 class Wake:
@@ -66,9 +70,10 @@ class Wake:
 
 
 async def events(
-    context: Context, pages: Pages, invoice_id: UUID, look: Look
+    context: Context, pages: Pages, invoice_id: UUID, look: Look, news: News
 ) -> AsyncIterator[ServerSentEvent]:
-    """`state` at once and at each change (only the regions that changed), `beat` in between.
+    """`state` at once and at each change (only the regions that changed), `beat` in between;
+    `quote` and `authorization` for each of `news` that is new or changed.
 
     Ends by itself: with `over` once nothing changes any more, silently after STREAM_SECONDS
     (the browser then connects anew and gets the whole state).
@@ -76,8 +81,9 @@ async def events(
     sent: dict[str, object] = {}
     ends_at = monotonic() + STREAM_SECONDS
     async with Wake(context, invoice_id) as wake:
+        under_way: frozenset[str] = frozenset()  # networks of relayed payments
         while (view := await look()) is not None:
-            wake.networks = view.pending_networks
+            wake.networks = view.pending_networks | under_way
             state = pages.state(view)
             regions = {k: v for k, v in state["regions"].items() if sent.get(k) != v}
             if regions or sent.get("stage") != view.stage:
@@ -85,11 +91,17 @@ async def events(
                 sent |= {**regions, "stage": view.stage}
             else:
                 yield _event("beat", {"seconds_left": view.seconds_left})
+            told = await news() if view.options or wake.networks else []
+            for one in told:
+                if sent.get(one["id"]) != one:
+                    sent[one["id"]] = one
+                    yield _event(EVENTS[one["object"]], one)
             if view.is_over:
                 yield _event("over", {})
                 return
             if monotonic() >= ends_at:
                 return
+            under_way = frozenset(one["network"] for one in told if one["status"] == "sending")
             # Nobody notifies at the deadline itself.
             await wake.wait(
                 min(view.seconds_left or BEAT_SECONDS, BEAT_SECONDS, ends_at - monotonic())

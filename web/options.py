@@ -28,12 +28,24 @@ class Option:
     uri_qr: str
     rate: str | None
     rate_source: str | None
+    wallet: WalletWay | None  # through our router, where there is one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletWay:
+    """What a browser's wallet must know to pay through our router (EIP-1193, EIP-3085)."""
+
+    network: str  # CAIP-2
+    chain_id: str  # 0x hex
+    coin: str  # of the network: what gas costs
+    coin_decimals: int
+    rpc_url: str | None  # for a wallet that does not know the network
 
 
 def options_of(invoice: Mapping[str, Any], catalog: Catalog) -> tuple[Option, ...]:
     """All options with something due, in the invoice's own order."""
     return tuple(
-        _option(option, invoice["currency"], network_name(option["network"], catalog))
+        _option(option, invoice["currency"], catalog)
         for option in invoice["payment_options"]
         if units(option["amount_due"])
     )
@@ -59,8 +71,9 @@ def groups(address: str) -> tuple[str, ...]:
     return address[:6], *(address[i : i + 4] for i in range(6, len(address), 4))
 
 
-def _option(option: Mapping[str, Any], currency: str, network: str) -> Option:
+def _option(option: Mapping[str, Any], currency: str, catalog: Catalog) -> Option:
     asset, address = option["asset"], option["address"]
+    network = network_name(option["network"], catalog)
     amount = typed(option["amount_due"])
     alt = texts.PAGE["qr_full_alt"].format(
         amount=amount, asset=asset, network=network, address=address
@@ -77,6 +90,21 @@ def _option(option: Mapping[str, Any], currency: str, network: str) -> Option:
         uri_qr=qr.svg(option["uri"], alt),
         rate=rate and texts.PAGE["rate"].format(asset=asset, rate=rate, currency=currency),
         rate_source=_source(option.get("price")) if rate else None,
+        wallet=_wallet(option["network"], asset, catalog),
+    )
+
+
+def _wallet(network_id: str, asset: str, catalog: Catalog) -> WalletWay | None:
+    network = catalog.networks.get(network_id)
+    token = network.token(asset) if network else None
+    if network is None or network.router is None or token is None or token.fee_on_transfer:
+        return None
+    return WalletWay(
+        network=network.id,
+        chain_id=hex(network.chain_id),
+        coin=network.tokens[0].asset.symbol,
+        coin_decimals=network.tokens[0].asset.decimals,
+        rpc_url=network.public_rpc_url,
     )
 
 

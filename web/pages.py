@@ -45,7 +45,9 @@ class Pages:
             lstrip_blocks=True,
         )
         # attributes, not a dict: `t.copy` must be our text
-        self._environment.globals.update(t=SimpleNamespace(**texts.PAGE), static=assets.name)
+        self._environment.globals.update(
+            t=SimpleNamespace(**texts.PAGE), wallet=texts.WALLET, static=assets.name
+        )
 
     def checkout(self, view: View) -> HTMLResponse:
         return self._page("checkout.html", 200, view=view)

@@ -25,6 +25,7 @@ from web.assets import FOREVER, Assets
 from web.pages import HEADERS, Pages
 from web.view import View, view_of
 from web.visitors import Streams, visitor_of
+from web.wallet import Wallet, news
 
 FORM = "application/x-www-form-urlencoded"
 FULL_SECONDS = 10  # whoever has too many streams open may ask again after this
@@ -38,6 +39,7 @@ def router(context: Context) -> APIRouter:
     routes.add_api_route("/pay/{invoice}", checkout.page, methods=["GET", "HEAD"])
     routes.add_api_route("/pay/{invoice}/events", checkout.events)
     routes.add_api_route("/pay/{invoice}/refund", checkout.refund, methods=["POST"])
+    Wallet(context, checkout.wait).add(routes)
     routes.add_api_route("/static/{name}", checkout.static)
     return routes
 
@@ -68,7 +70,7 @@ class Checkout:
 
     async def page(self, invoice: str, request: Request) -> Response:
         """People get refusals as pages, programs as problem documents."""
-        wait = self._wait(request)
+        wait = self.wait(request)
         readable = "text/html" in request.headers.get("accept", "")
         if wait:
             if readable:
@@ -83,7 +85,7 @@ class Checkout:
 
     async def state(self, invoice: str, request: Request) -> Response:
         """What the events say, for pages whose stream does not get through."""
-        wait = self._wait(request)
+        wait = self.wait(request)
         if wait:
             raise _too_many(wait)
         view = await self._look(ids.read("inv", invoice))
@@ -92,7 +94,7 @@ class Checkout:
         return JSONResponse(self._pages.state(view), headers=HEADERS)
 
     async def events(self, invoice: str, request: Request) -> Response:
-        wait = self._wait(request)
+        wait = self.wait(request)
         visitor = visitor_of(request)
         if wait or not self._streams.has_room(visitor):
             raise _too_many(wait or FULL_SECONDS)
@@ -108,7 +110,7 @@ class Checkout:
     async def refund(self, invoice: str, request: Request) -> Response:
         """The payer says where his money should go back to; the shop confirms. A form leads back
         to the page, JSON `{"address": "0x..."}` answers with what was asked for."""
-        wait = self._wait(request)
+        wait = self.wait(request)
         if wait:
             raise _too_many(wait)
         invoice_id = ids.read("inv", invoice)
@@ -141,11 +143,15 @@ class Checkout:
     async def _stream(self, invoice_id: UUID, visitor: str) -> AsyncIterator[ServerSentEvent]:
         with self._streams.one(visitor):
             async for event in live.events(
-                self._context, self._pages, invoice_id, lambda: self._look(invoice_id)
+                self._context,
+                self._pages,
+                invoice_id,
+                lambda: self._look(invoice_id),
+                lambda: news(self._context, invoice_id),
             ):
                 yield event
 
-    def _wait(self, request: Request) -> int:
+    def wait(self, request: Request) -> int:
         """Seconds until this visitor may ask again; 0 when it may now."""
         allowance = self._limiter.take(("visitor", visitor_of(request)))
         request.state.allowance = allowance  # the answer's RateLimit headers tell it

@@ -183,4 +183,32 @@ PAGE: Final = {
     "busy_text": "There were too many requests from your address. Try again in a few seconds.",
 }
 
+# What the page's script says while a wallet of the browser pays; the last ones are why it cannot,
+# by the server's code. Braces are filled in by the script.
+WALLET: Final = {
+    "pay_with": "Pay with {wallet}",
+    "connecting": "Please connect your wallet.",
+    "switching": "Please let your wallet change to {name}.",
+    "quoting": "Preparing your payment…",
+    "signing": "Please sign the payment in your wallet. It costs no network fee.",
+    "approving": "Please allow the payment of {asset} in your wallet.",
+    "confirm_in_wallet": "Please confirm the payment in your wallet.",
+    "relaying": "Signed. We are sending your payment: this page shows it within seconds.",
+    "sent": "Sent. This page shows your payment within seconds.",
+    "not_relayed": "Your wallet has to send this payment itself: please go on there.",
+    "rejected": "You declined in your wallet. Nothing was paid.",
+    "no_account": "Your wallet showed no account.",
+    "wrong_network": "Your wallet is on another network. Please change it to {name}.",
+    "unknown_network": "Your wallet does not know {name}. Please add it there first.",
+    "insufficient": "There is not enough {asset} in this account on {name}.",
+    "failed_on_chain": "The network refused this payment. Nothing was paid: please try again.",
+    "failed": "Your wallet could not do it. Please try again, or pay to the address.",
+    "no_answer": "This takes longer than it should. Please try again, or pay to the address.",
+    "no_quote": "This way of paying is not available now. Please pay to the address.",
+    "invoice_not_payable": "Nothing is to be paid any more.",
+    "amount_changed": "A payment came meanwhile. Please look at the amount and try again.",
+    "quote_expired": "That took too long. Please try again.",
+    "expired": "That took too long. Please try again.",
+}
+
 SOURCES: Final = {"chainlink": "Chainlink"}

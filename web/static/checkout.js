@@ -132,6 +132,9 @@ function connect() {
   hear("state", show);
   hear("beat", show);
   hear("over", finish);
+  for (const name of ["quote", "authorization"]) {
+    hear(name, (detail) => page.dispatchEvent(new CustomEvent(`bezant:${name}`, { detail })));
+  }
   source.addEventListener("error", lost);
 }
 

@@ -33,9 +33,13 @@ left join lateral (
             floor(extract(epoch from d.seen_at))::bigint, d.held)
             order by d.block_number desc, d.id desc)
             filter (where d.status = 'confirmed') as deposits
-    from deposits d
-    where d.invoice_id = a.invoice_id and d.network = h.network and d.address = h.address
-        and d.asset = h.asset and d.status <> 'orphaned'
+    from (
+        select * from deposits i where i.invoice_id = a.invoice_id
+        union all  -- an address that is no invoice's: by the index that there is
+        select * from deposits m where a.invoice_id is null and m.merchant_id = a.merchant_id
+    ) d
+    where d.network = h.network and d.address = h.address and d.asset = h.asset
+        and d.status <> 'orphaned'
 ) d on true
 where h.network = %(network)s and h.amount > 0
     and (%(addresses)s::text[] is null or h.address = any(%(addresses)s))

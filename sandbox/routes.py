@@ -92,9 +92,8 @@ class Handlers:
         self._approver_key = approver_key
 
     async def pay(self, body: Payment, request: Request, caller: Caller) -> Response:
-        """Pays an invoice from an unlocked account."""
-        if body.via == "router":
-            raise Invalid.of("via", "router is not there yet", code="not_available")
+        """Pays an invoice from an unlocked account: to its address, from a contract, or through
+        the router by a signed quote."""
 
         async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
             invoice = await invoices.show(

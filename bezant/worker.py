@@ -36,6 +36,7 @@ from wallets.sending import Sending
 from wallets.signer.client import Signer
 from wallets.sweeps import Sweeps
 from webhooks.deliver import Deliverer
+from webhooks.desk import Desk
 
 log = structlog.get_logger()
 
@@ -70,8 +71,9 @@ async def run(
 def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loop]:
     """All loops by name."""
     sanctions, mixers = settings.sanctions_lists, settings.mixer_lists
+    desk = Desk()
     found: dict[str, Loop] = {
-        "deliveries": lambda: Deliverer(context).run(),
+        "deliveries": lambda: Deliverer(context, desk=desk).run(),
         "events": lambda: webhooks.sequence.run(context),
         "entries": lambda: ledger.sequence.run(context),
         "wallets": lambda: follow_wallets(context, signer),
@@ -81,14 +83,16 @@ def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loo
         "payouts": lambda: Payouts(context, signer).run(),
     }
     for network in context.catalog.networks.values():
-        found |= _network_loops(context, signer, network)
+        found |= _network_loops(context, signer, network, desk)
     return found
 
 
-def _network_loops(context: Context, signer: Signer, network: Network) -> dict[str, Loop]:
+def _network_loops(
+    context: Context, signer: Signer, network: Network, desk: Desk
+) -> dict[str, Loop]:
     async def blocks() -> None:
         async with Endpoints(network) as endpoints:
-            await follow(context, network, endpoints)
+            await follow(context, network, endpoints, desk)
 
     async def prices() -> None:
         async with Endpoints(network) as endpoints:

@@ -38,8 +38,9 @@ T = TypeVar("T")
 
 
 # The hashes of our own transactions that a block may carry. Asked after a block's header was read:
-# they are stored before they leave, so none that it carries can be missing.
-Outstanding = Callable[[], Awaitable[Collection[str]]]
+# they are stored before they leave, so none that it carries can be missing. None: nothing of ours
+# is believed to be under way, which whoever applies the batch must look at again.
+Outstanding = Callable[[], Awaitable[Collection[str] | None]]
 
 
 class _Behind(Exception):
@@ -255,11 +256,12 @@ class Follower:
             payments=run.payments,
         )
 
-    async def _receipts(self, endpoint: Endpoint, run: Run) -> list[Receipt]:
+    async def _receipts(self, endpoint: Endpoint, run: Run) -> list[Receipt] | None:
         """Of our own transactions, by the same endpoint; nothing is asked of empty blocks."""
         if self._outstanding is None or not any(h.transactions for h in run.headers):
             return []
-        return await read_receipts(endpoint.rpc, run.headers, await self._outstanding())
+        hashes = await self._outstanding()
+        return None if hashes is None else await read_receipts(endpoint.rpc, run.headers, hashes)
 
     async def _canonical(self, reader: Reader, cursor: Cursor, head: Header) -> Cursor | None:
         """The cursor if it is on the chain of this head, None for a fork."""

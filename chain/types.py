@@ -138,8 +138,9 @@ class Batch:
     `agreed` names, for blocks near the head, the endpoints (host and port, the source among
     them) that hold the same hash at that height. It also holds blocks of earlier batches that
     another endpoint has agreed to since: add to what is stored, never replace.
-    `receipts` are those of our own outstanding transactions that these blocks carry; `payments`
-    those that came through our router.
+    `receipts` are those of our own outstanding transactions that these blocks carry, None where
+    none were asked for, because nothing of ours was known to be under way; `payments` those that
+    came through our router.
     """
 
     network: str
@@ -152,5 +153,5 @@ class Batch:
     safe: int | None
     finalized: int | None
     agreed: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    receipts: Sequence[Receipt] = ()
+    receipts: Sequence[Receipt] | None = ()
     payments: Sequence[Paid] = ()

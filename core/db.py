@@ -78,7 +78,11 @@ class Database:
     ) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
-            driver_url(url), pool_size=size, max_overflow=overflow, pool_pre_ping=False
+            driver_url(url),
+            pool_size=size,
+            max_overflow=overflow,
+            pool_pre_ping=False,
+            pool_use_lifo=True,  # the one whose statements are prepared and whose caches are warm
         )
         self._begin = session_settings(url, service=service)
         event.listen(self.engine.sync_engine, "connect", self._prepare)

@@ -88,6 +88,10 @@ class Worker(Generic[Row]):
             except DATABASE_AWAY as error:
                 log.warning("claim_failed", work=self._name, error=type(error).__name__)
         self._full = len(rows) >= room
+        self.start(rows)
+
+    def start(self, rows: Sequence[Row]) -> None:
+        """Steps for rows that are leased already."""
         for row in rows:
             task = asyncio.create_task(self._step(row))
             self._running.add(task)

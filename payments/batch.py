@@ -29,32 +29,44 @@ from payments.write import move_cursor, record_blocks, record_holdings, wake
 from prices import book
 from wallets import sweep_settling
 from wallets.settling import observe
+from wallets.transactions import Observed
+from webhooks.desk import Lease
 from webhooks.events import emit_on
+from webhooks.queue import Due
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a batch did: the cursor as it is now, and the invoices it touched."""
+    """What a batch did: the cursor as it is now, and the invoices it touched. `sending`:
+    transactions of ours are under way, so the next one is read with their receipts."""
 
     number: int
     hash: str
     finalized: int | None
     stalled: bool
+    sending: bool
     invoices: frozenset[UUID]
     deposits: int
     orphaned: int
+    leased: Sequence[Due]
 
 
 async def apply_batch(
-    session: AsyncSession, context: Context, network: Network, batch: Batch
+    session: AsyncSession,
+    context: Context,
+    network: Network,
+    batch: Batch,
+    lease: Lease | None = None,
 ) -> Applied | None:
-    """Applies a batch that begins exactly at the stored cursor; None when it does not (any more).
+    """Applies a batch that begins exactly at the stored cursor; None when it does not (any more),
+    or was read without the receipts of our own transactions although some are under way.
 
-    The caller commits. Whatever fails rolls all of it back, and the same blocks are read again.
+    The caller commits, and then sends what `lease` has covered. Whatever fails rolls all of it
+    back, and the same blocks are read again.
     """
     now, connection = context.clock.now(), await raw(session)
     ground = await grounds.read(connection, context.catalog, network, batch)
-    if ground is None:
+    if ground is None or (ground.sending and batch.receipts is None):
         return None
     # Read before this block was final: the row that is locked here has the last word.
     finalized = ground.guard.finalized
@@ -98,7 +110,10 @@ async def apply_batch(
 
     in_wallets = wallet_deposits.receive(network, batch, ground, arriving, purses, valuer, outcome)
 
-    observed = await observe(connection, network, batch, finalized=ground.guard.finalized, now=now)
+    observed = Observed()
+    if ground.sending:
+        final = ground.guard.finalized
+        observed = await observe(connection, network, batch, finalized=final, now=now)
     gas, news = await sweep_settling.settle(session, context, network, batch, observed, now)
     outcome.entries.extend(gas)
     outcome.events.extend(news)
@@ -113,7 +128,7 @@ async def apply_batch(
         await wallet_deposits.save(connection, purses.values())
         await screened.record(connection, context, screening + in_wallets.screening, now)
         posting = await send(connection, outcome.entries)
-        await emit_on(connection, outcome.events, now)
+        emitted = await emit_on(connection, outcome.events, now, lease)
         await wake(connection, network.id, cases)
     told = len(outcome.events)
     await overdraft.review(session, (await settle(posting, outcome.entries)).balances, outcome)
@@ -123,9 +138,11 @@ async def apply_batch(
         ground.guard.hash,
         ground.guard.finalized,
         ground.guard.stalled,
+        ground.sending,
         frozenset(cases),
         len(changed[1]),
         len(changed[0]),
+        await emitted.leased() if emitted else [],
     )
 
 

@@ -34,9 +34,11 @@ from payments import expiry, network_state
 from payments.batch import Applied, apply_batch
 from payments.comparison import Rotation
 from payments.miners import Miners
+from payments.progress import tell
 from payments.tables import Deposit, NetworkCursor
 from payments.witnesses import find_witnesses
 from wallets.settling import outstanding
+from webhooks.desk import Desk
 
 log = structlog.get_logger()
 
@@ -59,13 +61,17 @@ class _At(NamedTuple):
 class Following:
     """Follows one network for ever; `run` returns only by an exception or cancellation."""
 
-    def __init__(self, context: Context, network: Network, endpoints: Endpoints) -> None:
+    def __init__(
+        self, context: Context, network: Network, endpoints: Endpoints, desk: Desk | None = None
+    ) -> None:
         self._context = context
+        self._desk = desk or Desk()
         self._network = network
         self._endpoints = endpoints
         self._follower = Follower(network, endpoints, outstanding=self._outstanding)
         self._at: _At | None = None  # the guard row as we left it; the row itself has the last word
         self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
+        self._sending = True  # as the last batch found it; not known: it is asked
         self._miners = Miners(network.id)
         self._good_at = wall()
         self._depth_at = time.monotonic()
@@ -168,34 +174,26 @@ class Following:
         return replace(batch, movements=[*batch.movements, *found])
 
     async def _apply(self, batch: Batch) -> bool:
-        """False when another worker has moved the cursor meanwhile: then the batch is dropped."""
+        """False when another worker has moved the cursor meanwhile, or a transaction of ours has
+        left: then the batch is dropped, and read again."""
         started = time.perf_counter()
+        lease = self._desk.offer()
         async with self._context.database.begin() as session:
-            applied = await apply_batch(session, self._context, self._network, batch)
+            applied = await apply_batch(session, self._context, self._network, batch, lease)
+        if applied is not None:
+            self._desk.take(applied.leased)
         metrics.BATCH_SECONDS.labels(self._network.id).observe(time.perf_counter() - started)
         self._note(applied)
         if applied is None:
             self._log.info("batch_dropped", start=batch.start.number)
             return False
-        metrics.BLOCKS_APPLIED.labels(self._network.id).inc(len(batch.blocks))
-        if batch.fork is not None:
-            metrics.FORKS.labels(self._network.id).inc()
-            self._log.warning(
-                "fork", ancestor=batch.fork, was=batch.start.number, orphaned=applied.orphaned
-            )
-        if applied.deposits or applied.orphaned:
-            self._log.info(
-                "batch_applied",
-                number=applied.number,
-                blocks=len(batch.blocks),
-                deposits=applied.deposits,
-                orphaned=applied.orphaned,
-            )
+        tell(self._log, batch, applied)
         return True
 
     def _note(self, applied: Applied | None) -> None:
         """Where we left the guard row. Whoever finds it elsewhere reads it again."""
         self._at = None
+        self._sending = applied is None or applied.sending
         if applied is not None:
             self._at = _At(applied.number, applied.hash, applied.finalized, None)
 
@@ -267,7 +265,9 @@ class Following:
         self._at = _At(*row)
         return self._at
 
-    async def _outstanding(self) -> frozenset[str]:
+    async def _outstanding(self) -> frozenset[str] | None:
+        if not self._sending:
+            return None  # applying looks again, in the round trip that it makes anyhow
         async with self._context.database.statement() as connection:
             return await outstanding(connection, self._network.id)
 
@@ -284,11 +284,11 @@ class Following:
             return await (await connection.execute(query, values)).fetchone()
 
 
-async def follow(context: Context, network: Network, endpoints: Endpoints) -> None:
+async def follow(context: Context, network: Network, endpoints: Endpoints, desk: Desk) -> None:
     """Follows `network` for ever (see Following); a database that was away is asked again soon."""
     while True:
         try:
-            await Following(context, network, endpoints).run()
+            await Following(context, network, endpoints, desk).run()
         except (Lost, *DATABASE_AWAY) as error:
             said = str(error).partition("\n")[0] or type(error).__name__
             log.warning("following_interrupted", network=network.id, error=said)

@@ -16,6 +16,7 @@ from payments.intake import OWNERS, ROLES, Owner, owners_of, parties
 from payments.tiers import Heights, waits_for
 from prices import book
 from risk.screening import ACTIVE
+from wallets.settling import UNDER_WAY
 
 _GUARD = """
 select number, hash, safe, finalized, followed_until, stalled from network_cursors
@@ -59,8 +60,9 @@ class Guard:
 @dataclass(frozen=True, slots=True)
 class Ground:
     """`owners` by deposit address, `billed` by the invoice's word in a payment through our router;
-    `screening`: what is stored asks for sources to be screened; `pending` are invoices and
-    customers' wallets (those in `wallets`) whose pending deposits wait for something: see `ripe`.
+    `screening`: what is stored asks for sources to be screened; `sending`: transactions of ours are
+    under way; `pending` are invoices and customers' wallets (those in `wallets`) whose pending
+    deposits wait for something: see `ripe`.
     """
 
     guard: Guard
@@ -71,6 +73,7 @@ class Ground:
     followed: dict[str, datetime]
     prices: str
     screening: bool
+    sending: bool
     pending: Sequence[tuple[UUID, str, int, str | None, bool, bool, int | None]]
     wallets: set[UUID]
 
@@ -89,9 +92,10 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         following = await connection.execute(heights_of.KNOWN)
         pricing = await connection.execute(book.VERSION)
         screening = await connection.execute(ACTIVE)
+        sending = await connection.execute(UNDER_WAY, (network.id,))
         billing = await connection.execute(claims.BILLED, (named,)) if named else None
     row, prices = await guarding.fetchone(), await pricing.fetchone()
-    active = await screening.fetchone()
+    active, under_way = await screening.fetchone(), await sending.fetchone()
     if row is None or row[:2] != (batch.start.number, batch.start.hash):
         return None
     heights, followed = heights_of.known(await following.fetchall(), catalog)
@@ -106,6 +110,7 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         followed=followed,
         prices=prices[0] if prices else "",
         screening=active is not None and active[0],
+        sending=under_way is not None and under_way[0],
         pending=[
             (
                 holder, required, block_number, waiting_for, witnessed, screened,

@@ -33,6 +33,9 @@ from wallets.transactions import (
     show_outflows,
 )
 
+# Whether anything of ours is under way on a network: where not, `observe` has nothing to do.
+UNDER_WAY = "select exists (select from transactions where network = %s and open)"
+
 _OUTSTANDING = """
 select v.tx_hash from transactions t join transaction_variants v on v.transaction_id = t.id
 where t.network = %s and t.open
@@ -147,7 +150,7 @@ async def observe(
     """
     top = _top(batch)
     final = final_block(top, finalized)
-    carried = {r.tx_hash: r for r in batch.receipts}
+    carried = {r.tx_hash: r for r in batch.receipts or ()}
     rows = await _touched(connection, network, batch, list(carried), final)
     if not rows:
         return Observed()

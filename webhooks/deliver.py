@@ -11,7 +11,7 @@ import asyncio
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import aiohttp
@@ -25,6 +25,7 @@ from core.metrics import SEEN_TO_WEBHOOK_SECONDS, WEBHOOK_DELIVERIES, WEBHOOK_QU
 from core.work import DATABASE_AWAY, Worker
 from webhooks import endpoints, queue, signing
 from webhooks.attempt import post
+from webhooks.desk import Desk, Lease
 from webhooks.guard import Lookup, SystemLookup, client
 from webhooks.queue import Due, Outcome
 from webhooks.schedule import Verdict, judge
@@ -64,7 +65,8 @@ class Lane:
 
 
 class Deliverer:
-    """`timeout` in seconds for a whole attempt, `parallel` rows in hand, `per_endpoint` POSTs."""
+    """`timeout` in seconds for a whole attempt, `parallel` rows in hand, `per_endpoint` POSTs.
+    `desk`: where this process leaves what it leased by itself."""
 
     def __init__(
         self,
@@ -75,8 +77,10 @@ class Deliverer:
         per_endpoint: int = 4,
         poll_seconds: float = 1.0,
         lookup: Lookup | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self._context = context
+        self._desk = desk or Desk()
         self._timeout = timeout
         self._system = SystemLookup() if lookup is None else None
         self._lookup = lookup or self._system
@@ -101,16 +105,34 @@ class Deliverer:
             self._context.listener.subscribe("deliveries") as notified,
         ):
             helpers = [asyncio.create_task(self._store()), asyncio.create_task(self._observe())]
+            self._desk.sender = self
             try:
                 await self._worker.run(notified, self._context.clock)
             finally:
+                self._desk.sender = None
                 for task in helpers:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
                 await self._leave()
 
+    def offer(self) -> Lease:
+        """What may be leased for this process now: nothing of endpoints that it is busy with."""
+        return Lease(self._leased_until(), list(self._lanes), self._per_endpoint)
+
+    def take(self, rows: Sequence[Due]) -> None:
+        """Sends what was leased on such an offer."""
+        self._hold(rows)
+        self._worker.start(rows)
+
+    def _leased_until(self) -> datetime:
+        return wall() + timedelta(seconds=self._timeout + LEASE_MARGIN_SECONDS)
+
+    def _hold(self, rows: Sequence[Due]) -> None:
+        for row in rows:
+            self._in_hand[row.id] = row
+            self._lanes[row.endpoint_id].in_hand += 1
+
     async def _claim(self, limit: int) -> Sequence[Due]:
-        now = wall()
         async with self._context.database.statement() as connection:
             await self._give_back(connection)
             rooms = {endpoint_id: lane.room for endpoint_id, lane in self._lanes.items()}
@@ -120,12 +142,10 @@ class Deliverer:
                 room=self._per_endpoint,
                 rooms=rooms,
                 now=self._context.clock.now(),
-                wall=now,
-                leased_until=now + timedelta(seconds=self._timeout + LEASE_MARGIN_SECONDS),
+                wall=wall(),
+                leased_until=self._leased_until(),
             )
-        for row in rows:
-            self._in_hand[row.id] = row
-            self._lanes[row.endpoint_id].in_hand += 1
+        self._hold(rows)
         self._note_full(rooms, Counter(row.endpoint_id for row in rows))
         return rows
 

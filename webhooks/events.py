@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
 from core.clock import show
 from core.db import Raw, raw
+from webhooks.desk import Lease
+from webhooks.queue import Due
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ LISTENS = """
             and e.events && array['*', g.type, split_part(g.type, '.', 1) || '.*'])
 """
 
-# A delivery's id takes the time from its event's (UUIDv7), so that ids still follow time.
+# A delivery's id takes the time from its event's (UUIDv7), so that ids still follow time. Leased
+# are the first few of an endpoint for which nothing else waits: what is queued keeps its turn.
 _EMIT = f"""
 with given as (
     select * from unnest(
@@ -55,13 +60,26 @@ with given as (
     insert into events (id, merchant_id, type, subject, body, created_at)
     select id, merchant_id, type, subject, body, %(now)s from given
 ), queued as (
-    insert into deliveries (id, event_id, endpoint_id, status, attempts, due_at, created_at)
+    insert into deliveries
+        (id, event_id, endpoint_id, status, attempts, due_at, created_at, leased_until)
     select overlay(g.id::text placing substr(md5(g.id::text || e.id::text), 1, 12) from 25)::uuid,
-        g.id, e.id, 'pending', 0, %(now)s, %(now)s
+        g.id, e.id, 'pending', 0, %(now)s, %(now)s,
+        case when row_number() over (partition by e.id order by g.id) <= %(room)s::int
+            and e.id <> all(%(busy)s::uuid[]) and not exists (
+                select from deliveries d where d.endpoint_id = e.id and d.status = 'pending')
+            then %(until)s::timestamptz end
     from given g join webhook_endpoints e on {LISTENS}
-    returning 1
+    returning id, event_id, endpoint_id, leased_until
 )
-select pg_notify('deliveries', '') from queued limit 1
+select q.id, q.event_id, q.leased_until, q.endpoint_id, e.merchant_id, e.url, e.secret,
+    m.webhook_secret, e.old_secret, e.old_secret_until, null
+from queued q join webhook_endpoints e on e.id = q.endpoint_id
+join merchants m on m.id = e.merchant_id
+where q.leased_until is not null
+union all
+(select null, null, null, null, null, null, null, null, null, null,
+    pg_notify('deliveries', '')::text
+from queued where leased_until is null limit 1)
 """  # noqa: S608 - no value is pasted in, only the condition above
 
 
@@ -86,20 +104,53 @@ async def emit(session: AsyncSession, events: Sequence[NewEvent], now: datetime)
         await emit_on(await raw(session), events, now)
 
 
-async def emit_on(connection: Raw, events: Sequence[NewEvent], now: datetime) -> None:
-    """`emit` on a psycopg connection, for statements sent in a pipeline."""
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """Events on their way into the database; bodies by the event's id."""
+
+    cursor: AsyncCursor[Any]
+    bodies: Mapping[UUID, str]
+
+    async def leased(self) -> list[Due]:
+        """The deliveries that were leased, in the order of their events. To be sent after the
+        commit only."""
+        rows = [row[:-1] for row in await self.cursor.fetchall() if row[0] is not None]
+        return [
+            Due(
+                id=id_, event_id=event, body=self.bodies[event], attempts=0, original=True,
+                leased_until=until, endpoint_id=endpoint, merchant_id=merchant, url=url,
+                enabled=True, secret=secret, merchant_secret=merchant_secret,
+                old_secret=old_secret, old_secret_until=old_until,
+            )
+            for id_, event, until, endpoint, merchant, url, secret, merchant_secret, old_secret,
+            old_until in sorted(rows, key=itemgetter(1))
+        ]  # fmt: skip
+
+
+async def emit_on(
+    connection: Raw, events: Sequence[NewEvent], now: datetime, lease: Lease | None = None
+) -> Emitted | None:
+    """`emit` on a psycopg connection, for statements sent in a pipeline.
+
+    With a `lease` the deliveries that it covers are the caller's to send: see `Emitted.leased`.
+    """
     if not events:
-        return
+        return None
     new = [ids.new() for _ in events]
-    await connection.execute(
+    bodies = [render(event, id_, now) for event, id_ in zip(events, new, strict=True)]
+    cursor = await connection.execute(
         _EMIT,
         {
             "ids": new,
             "merchants": [e.merchant_id for e in events],
             "types": [e.type for e in events],
             "subjects": [e.subject for e in events],
-            "bodies": [render(event, id_, now) for event, id_ in zip(events, new, strict=True)],
+            "bodies": bodies,
             "endpoints": [e.endpoint for e in events],
             "now": now,
+            "room": lease.room if lease else 0,
+            "busy": list(lease.busy) if lease else [],
+            "until": lease.until if lease else None,
         },
     )
+    return Emitted(cursor, dict(zip(new, bodies, strict=True)))

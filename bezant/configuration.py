@@ -87,7 +87,6 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         name=section.name,
         rpc_urls=tuple(section.rpc_urls),
         public_rpc_url=section.public_rpc_url,
-        public_rpc_url=section.public_rpc_url,
         push_url=section.push_url,
         block_seconds=section.block_seconds,
         poll_ms=section.poll_ms,

@@ -123,7 +123,6 @@ class NetworkSection(Section):
     name: str
     rpc_urls: Annotated[list[Annotated[str, Field(pattern=r"^https?://.+")]], Field(min_length=1)]
     public_rpc_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
-    public_rpc_url: Annotated[str, Field(pattern=r"^https?://.+")] | None = None
     push_url: Annotated[str, Field(pattern=r"^(wss?://.+|/.+)")] | None = None
     block_seconds: Count
     poll_ms: Positive

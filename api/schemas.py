@@ -93,6 +93,9 @@ class Deposit(Shown):
     value: str | None = Field(description="In the invoice's currency, at the locked rate.")
     sender: str | None = Field(alias="from")
     to: str
+    via: Literal["address", "router"] = Field(
+        description="To the invoice's address, or by a quote through the router to the treasury."
+    )
     tx_hash: str | None
     position: str
     invoice: str | None

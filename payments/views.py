@@ -67,6 +67,7 @@ def deposit_json(
         "value_at": show_time(row.block_time),
         "from": checksum(row.sender) if row.sender else None,
         "to": checksum(row.address),
+        "via": "router" if row.quote_hash else "address",
         "tx_hash": row.tx_hash or None,
         "position": row.position,
         "invoice": show("inv", row.invoice_id) if row.invoice_id else None,

@@ -47,6 +47,7 @@ async def test_one_payment_is_one_deposit(till: Till, asset: str) -> None:
     assert deposit["from"].lower() == world.node.accounts[1]
     assert deposit["to"].lower() == world.contracts.treasury
     assert deposit["position"].startswith("log:")
+    assert deposit["via"] == "router"
     amount = units(quote)
     assert await places(till) == {(TREASURY, asset): amount, ("pending", asset): -amount}
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import (
     addressbook,
     approvals,
+    customers,
     deposits,
     docs,
     errors,
@@ -34,7 +35,9 @@ from api import (
     refunds,
     screenings,
     sweeps,
+    transfers,
     treasury,
+    wallets,
     webhook_endpoints,
 )
 from api.edge import Edge
@@ -51,6 +54,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     deposits.router,
     payouts.router,
     refunds.router,
+    customers.router,
+    wallets.router,
+    transfers.router,
     sweeps.router,
     treasury.router,
     approvals.router,

@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
 from core.db import raw
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid
 from ledger.accounts import Debt, merchant
 from ledger.journal import post
 from payments import heights as heights_of
 from payments import overdraft
 from payments.cases import Case, Outcome, judge, lock, save
 from payments.deposits import find as find_deposit
+from payments.deposits import invoice_of
 from payments.invoices import find as find_invoice
 from payments.screened import rejected
 from payments.views import currency_of, deposit_json, invoice_json
@@ -73,11 +74,10 @@ async def resolve(
     Raises NotFound, Invalid, Conflict `not_in_inbox`, `already_resolved` or `not_confirmed`.
     """
     found = await find_deposit(session, deposit_id, merchant_id)
-    if invoice_id is not None and invoice_id != found.invoice_id:
+    number = invoice_of(found)
+    if invoice_id is not None and invoice_id != number:
         raise Invalid.of("invoice", "this deposit was paid to the address of another invoice")
-    if found.invoice_id is None:
-        raise NotFound("no such deposit")
-    case = (await lock(await raw(session), [found.invoice_id]))[found.invoice_id]
+    case = (await lock(await raw(session), [number]))[number]
     deposit = next(d for d in case.deposits if d.id == found.id)
     if deposit.inbox_reason is None or deposit.status == "orphaned":
         raise Conflict("this deposit is not in the inbox", code="not_in_inbox")

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from payments import heights
 from payments.tables import Deposit, Invoice
 from payments.views import currency_of, deposit_json
@@ -24,6 +24,14 @@ async def find(session: AsyncSession, deposit_id: UUID | None, merchant_id: UUID
     if row is None:
         raise NotFound("no such deposit")
     return row
+
+
+def invoice_of(row: Deposit) -> UUID:
+    """Raises Conflict `not_in_inbox` for a deposit to a customer's wallet: what is not held is the
+    customer's, and leaves by the wallet."""
+    if row.invoice_id is None:
+        raise Conflict("this deposit belongs to a customer's wallet", code="not_in_inbox")
+    return row.invoice_id
 
 
 async def show(
@@ -41,6 +49,7 @@ async def page(
     merchant_id: UUID | None,
     *,
     invoice: UUID | None,
+    wallet: UUID | None,
     status: str | None,
     matched: bool | None,
     network: str | None,
@@ -57,6 +66,7 @@ async def page(
     for condition, wanted in (
         (Deposit.merchant_id == merchant_id, merchant_id),
         (Deposit.invoice_id == invoice, invoice),
+        (Deposit.wallet_id == wallet, wallet),
         (Deposit.status == status, status),
         (Deposit.network == network, network),
     ):

@@ -19,6 +19,7 @@ from core.errors import Conflict, Invalid, NotFound
 from payments import payout_requests, refund_amounts
 from payments.cases import Case
 from payments.deposits import find as find_deposit
+from payments.deposits import invoice_of
 from payments.facts import InboxReason
 from payments.payout_requests import Ground, Wanted, ground
 from payments.payout_tables import Refund
@@ -71,7 +72,7 @@ async def resolve(
     found = await find_deposit(session, deposit_id, merchant_id)
     if address is None:
         raise Invalid.of("address", "is required: where the money goes back to")
-    case = await case_of(session, merchant_id, found.invoice_id)
+    case = await case_of(session, merchant_id, invoice_of(found))
     deposit = next(d for d in case.deposits if d.id == found.id)
     if deposit.inbox_reason is None or deposit.status == "orphaned":
         raise Conflict("this deposit is not in the inbox", code="not_in_inbox")

@@ -25,7 +25,7 @@ from core.clock import wall
 from core.context import Context
 from core.db import raw
 from core.errors import ChainError, PriceUnavailable
-from core.networks import Network, RelayPolicy
+from core.networks import NATIVE, Network, RelayPolicy
 from core.work import Worker
 from payments import router_quotes as quotes
 from payments.router_tables import Authorization, Quote
@@ -174,7 +174,11 @@ class Relaying:
             raise await self._why(row, quote, error) from None
         now = await broadcast.market(self._endpoints)
         per_gas = now.base_fee + max(now.tips[Urgency.FAST], FLOOR)
-        return _Ready(wallet, intent, await self._fee_cap(self._network.relay, quote, gas, per_gas))
+        fee_cap = await self._fee_cap(self._network.relay, quote, gas, per_gas)
+        held = await broadcast.balances(self._endpoints, wallet, [NATIVE])
+        if held[NATIVE] < fee_cap:  # it would wait, and the payer with it
+            raise Declined("relayer_unavailable", f"{wallet} holds too little for gas")
+        return _Ready(wallet, intent, fee_cap)
 
     async def _why(self, row: Authorization, quote: Quote, error: Reverts) -> Declined:
         """Somebody else may have sent the same authorization: then its payment is seen anyway."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -280,3 +281,42 @@ def _twin(signature: str) -> str:
     raw = bytes.fromhex(signature[2:])
     s = (order - int.from_bytes(raw[32:64], "big")).to_bytes(32, "big")
     return "0x" + (raw[:32] + s + bytes([55 - raw[64]])).hex()
+
+
+async def test_two_workers_at_once(till: Till) -> None:
+    """Whoever comes second finds it done: one quote, one transaction."""
+    world = till.world
+    network = "eip155:31337"
+    number = await till.ask(await world.invoice(), "USDC")
+    assert await till.quoting[network].claim(5) == [number]
+    assert await till.quoting[network].claim(5) == []  # leased
+    await asyncio.gather(*(till.quoting[network].step(number) for _ in range(3)))
+    quote = await till.show(number)
+    payer = await payer_of(till, quote)
+    relay = await till.relay(quote, till.authorize(quote, payer))
+    assert await till.relaying[network].claim(5) == [relay]
+    assert await till.relaying[network].claim(5) == []
+    await asyncio.gather(*(till.relaying[network].step(relay) for _ in range(3)))
+    assert len(await world.rows("transactions")) == 1
+    await till.work()
+    await world.mine(3)
+    await world.follow()
+    assert len(await world.rows("deposits")) == 1
+
+
+async def test_no_relayer_and_one_without_ether(till: Till) -> None:
+    world = till.world
+    quote = await till.quote(await world.invoice(), "USDC")
+    payer = await payer_of(till, quote)
+    async with world.context.database.statement() as connection:
+        await connection.execute("update hot_wallets set retired_at = now() where kind = 'relayer'")
+    number = await till.relay(quote, till.authorize(quote, payer))
+    await till.work()
+    assert (await till.relayed(number))["reason"] == "relayer_unavailable"
+    async with world.context.database.statement() as connection:
+        await connection.execute("update hot_wallets set retired_at = null")
+    await world.node.rpc("anvil_setBalance", till.relayer, "0x0")
+    number = await till.relay(quote, till.authorize(quote, payer))
+    await till.work()
+    assert (await till.relayed(number))["reason"] == "relayer_unavailable"
+    assert await world.rows("transactions") == []

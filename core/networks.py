@@ -150,7 +150,6 @@ class Network:
     name: str
     rpc_urls: tuple[str, ...]
     public_rpc_url: str | None = None  # for payers' wallets; ours may carry a secret
-    public_rpc_url: str | None = None  # for payers' wallets; ours may carry a secret
     push_url: str | None = None  # ws://, wss:// or the path of an IPC socket; None: polling only
     block_seconds: int
     poll_ms: int

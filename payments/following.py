@@ -11,7 +11,7 @@ import time
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, LiteralString
 
 import psycopg
 import structlog
@@ -31,10 +31,11 @@ from core.networks import Network, Traces
 from core.singleton import Held, Lost, hold
 from core.work import DATABASE_AWAY
 from payments import expiry, network_state
-from payments.batch import Applied, apply_batch
+from payments.batch import apply_batch
 from payments.comparison import Rotation
 from payments.miners import Miners
 from payments.progress import tell
+from payments.remembered import At, Remembered
 from payments.tables import Deposit, NetworkCursor
 from payments.witnesses import find_witnesses
 from wallets.settling import outstanding
@@ -49,15 +50,6 @@ DELIVERIES_FIRST_SECONDS = 0.01  # what a block brought is told before the clock
 REFUSED = (LedgerError, DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError)
 
 
-class _At(NamedTuple):
-    """What the guard row says before a batch is read."""
-
-    number: int
-    hash: str
-    finalized: int | None
-    halted: str | None
-
-
 class Following:
     """Follows one network for ever; `run` returns only by an exception or cancellation."""
 
@@ -69,9 +61,8 @@ class Following:
         self._network = network
         self._endpoints = endpoints
         self._follower = Follower(network, endpoints, outstanding=self._outstanding)
-        self._at: _At | None = None  # the guard row as we left it; the row itself has the last word
+        self._known = Remembered()  # the guard row itself has the last word
         self._ahead: dict[int, str] = {}  # hashes of a batch that is being applied
-        self._sending = True  # as the last batch found it; not known: it is asked
         self._miners = Miners(network.id)
         self._good_at = wall()
         self._depth_at = time.monotonic()
@@ -101,12 +92,12 @@ class Following:
             self._good_at = wall()
         except ForkBelowFinalized as error:
             self._log.error("fork_below_finalized", number=error.number)
-            self._at = None
+            self._known.forget()
             async with self._context.database.begin() as session:
                 await network_state.halt(session, self._context, self._network, error)
         except REFUSED as error:
             # It will be refused again, so a person must look.
-            self._at = None
+            self._known.forget()
             metrics.CHAIN_FAILURES.labels(self._network.id, type(error).__name__).inc()
             self._log.exception("batch_refused")
             await self._judge_stall()
@@ -121,7 +112,7 @@ class Following:
         """Applies batches until nothing is new, reading the next while one is being applied."""
         at = await self._cursor()
         if at.halted is not None:
-            self._at = None  # until a person has accepted the fork
+            self._known.forget()  # until a person has accepted the fork
             return
         batch = await self._read(Cursor(at.number, at.hash), at.finalized, pushed)
         while batch is not None:
@@ -183,19 +174,12 @@ class Following:
         if applied is not None:
             self._desk.take(applied.leased)
         metrics.BATCH_SECONDS.labels(self._network.id).observe(time.perf_counter() - started)
-        self._note(applied)
+        self._known.learn(batch, applied)
         if applied is None:
             self._log.info("batch_dropped", start=batch.start.number)
             return False
         tell(self._log, batch, applied)
         return True
-
-    def _note(self, applied: Applied | None) -> None:
-        """Where we left the guard row. Whoever finds it elsewhere reads it again."""
-        self._at = None
-        self._sending = applied is None or applied.sending
-        if applied is not None:
-            self._at = _At(applied.number, applied.hash, applied.finalized, None)
 
     async def _idle(self) -> None:
         """The cursor is the head: time goes on for expiry even where no block comes."""
@@ -206,7 +190,7 @@ class Following:
             )
             due = await expiry.due(connection, self._context)
         if not known:
-            self._at = None
+            self._known.forget()
             async with self._context.database.begin() as session:
                 await network_state.doubt(session, self._context, self._network, at[:2])
         if due:
@@ -254,19 +238,19 @@ class Following:
                     f" chain of {stored.genesis}: another chain under the same id is refused"
                 )
 
-    async def _cursor(self) -> _At:
-        if self._at is not None:
-            return self._at
+    async def _cursor(self) -> At:
+        if self._known.at is not None:
+            return self._known.at
         row = await self._one(
             "select number, hash, finalized, halted from network_cursors where network = %s",
             self._network.id,
         )
         assert row is not None  # noqa: S101  (`start` made it)
-        self._at = _At(*row)
-        return self._at
+        self._known.at = At(*row)
+        return self._known.at
 
     async def _outstanding(self) -> frozenset[str] | None:
-        if not self._sending:
+        if not self._known.sending:
             return None  # applying looks again, in the round trip that it makes anyhow
         async with self._context.database.statement() as connection:
             return await outstanding(connection, self._network.id)
@@ -274,6 +258,8 @@ class Following:
     async def _stored(self, number: int) -> str | None:
         if number in self._ahead:
             return self._ahead[number]
+        if (known := self._known.hash_at(number)) is not None:
+            return known
         query = "select hash from blocks where network = %s and number = %s"
         row = await self._one(query, self._network.id, number)
         return row[0] if row else None

@@ -113,7 +113,6 @@ def configuration(chains: Sequence[Chain]) -> str:
             f"name = {json.dumps(NAMES[chain.chain_id])}",
             f"rpc_urls = {json.dumps([chain.url])}",
             f"public_rpc_url = {json.dumps(chain.url)}",
-            f"public_rpc_url = {json.dumps(chain.url)}",
             f"push_url = {json.dumps(chain.push_url)}",
             "block_seconds = 0  # mines on demand",
             "poll_ms = 1000",

@@ -27,6 +27,7 @@ from core.money import crypto
 from core.networks import NATIVE, Catalog, Feed, Network, Token
 from core.secrets import SecretBox
 from merchants import keys, merchants
+from payments import payout_fees
 
 NETWORK = "eip155:31337"
 USDC = "0x" + "c0" * 20
@@ -103,6 +104,8 @@ async def context(database: Database, limits: Limits) -> AsyncIterator[Context]:
     )
     async with database.begin() as session:
         await session.execute(text(PRICES), {"now": context.clock.now()})
+    async with database.statement() as connection:
+        await payout_fees.store(connection, NETWORK, 10**9, 10**9)  # a gas price of 1 gwei
     listening = asyncio.create_task(context.listener.run(("keys", "invoice", "events", "prices")))
     await context.listener.ready.wait()
     yield context

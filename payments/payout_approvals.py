@@ -22,6 +22,7 @@ from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound
 from core.money import Asset
+from payments.payout_facts import OPEN
 from payments.payout_tables import Approval, ApprovalSignature, Payout
 from wallets import intents
 from wallets.intents import Payment
@@ -105,7 +106,7 @@ async def give(
     """
     now = context.clock.now()
     approval = await current(session, row.id)
-    if approval is None or approval.status == "withdrawn" or row.transaction_id is not None:
+    if approval is None or approval.status == "withdrawn" or row.status not in OPEN:
         raise Conflict("this payout waits for no approval", code="no_approval_needed")
     if approval.expires_at <= now:
         raise Conflict("the time to approve this payout is over", code="approval_expired")

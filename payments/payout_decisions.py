@@ -172,4 +172,4 @@ def approvers(decision: Decision, word: Verdict) -> tuple[str, ...]:
     """A policy may name fewer than the signer does, never others."""
     if not decision.approvers:
         return word.approvers
-    return tuple(a for a in decision.approvers if not word.approvers or a in word.approvers)
+    return tuple(a for a in decision.approvers if a in word.approvers)

@@ -12,6 +12,7 @@ from payments.cases import Outcome
 from payments.payout_cases import Changes, lock, rejudge
 from payments.payout_facts import OPEN
 from payments.payout_requests import wake
+from payments.payout_sending import wake_batch
 from payments.payout_tables import Payout
 
 Account = tuple[str, str]  # name, asset
@@ -44,5 +45,7 @@ async def review(
         row.due_at = None if row.overdrawn else outcome.now
         rejudge(row, changes)
     await session.flush()
+    for batch_id in sorted({row.batch_id for row in rows if row.batch_id is not None}):
+        await wake_batch(session, batch_id, outcome.now)  # it may have waited for these alone
     outcome.events.extend(await changes.events(session))
     await wake(await raw(session))

@@ -177,6 +177,29 @@ class Sending:
         return status in ("mined", "confirmed")
 
 
+# One of each asset: it takes the others with it.
+_WAKE = text("""
+update payouts set due_at = :now where due_at is null and id in (
+    select distinct on (network, token) id from payouts
+    where batch_id = :batch and status = 'approved' and transaction_id is null
+    order by network, token, id
+) and not exists (select from payouts where batch_id = :batch and status = 'requested')
+""")
+
+
+def joins(row: Payout, network: Network) -> bool:
+    """Whether it leaves with others of its batch. A token that keeps a part of each transfer leaves
+    alone: the Multisend pays exactly or not at all."""
+    token = network.by_address().get(row.token)
+    exact = token is not None and not token.fee_on_transfer
+    return row.batch_id is not None and network.multisend is not None and exact
+
+
+async def wake_batch(session: AsyncSession, batch_id: UUID, now: datetime) -> None:
+    """The last of a batch to be judged sends all that were approved."""
+    await session.execute(_WAKE, {"now": now, "batch": batch_id})
+
+
 async def gather(session: AsyncSession, row: Payout, *, locked: bool) -> Sequence[Payout]:
     """Approved payouts of the same batch and asset that may leave in one transaction, in order.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import wall
 from core.context import Context
+from core.db import raw
 from core.errors import SignerAway, Unavailable
 from core.listen import Subscription
 from core.work import Worker
@@ -20,7 +21,8 @@ from payments import payout_decisions, refund_inbox
 from payments.payout_cases import Changes, lock, rejudge_all
 from payments.payout_decisions import Said
 from payments.payout_facts import BACK, Sent, Status
-from payments.payout_sending import Prepare, Sending, gather, lock_batch
+from payments.payout_requests import wake
+from payments.payout_sending import Prepare, Sending, gather, joins, lock_batch, wake_batch
 from payments.payout_tables import Approval, Payout
 from payments.payouts import save
 from risk import screening
@@ -125,7 +127,7 @@ class Payouts:
         async with self._context.database.read() as session:
             row = await session.get_one(Payout, payout_id)
         network = self._context.catalog.networks.get(row.network)
-        together = row.batch_id is not None and network is not None and network.multisend
+        together = network is not None and joins(row, network)
         try:
             if row.status in BACK:
                 await self._tidy(row)
@@ -134,7 +136,7 @@ class Payouts:
             elif row.status == Status.APPROVED and together:
                 await self._send_batch(row)
             else:
-                await self._decide(row, together=bool(together))
+                await self._decide(row, together=together)
         except (SignerAway, Unavailable) as error:
             log.warning("payout_waits", payout=str(payout_id), error=str(error))
             await self._later(payout_id, AWAY_SECONDS)
@@ -159,8 +161,8 @@ class Payouts:
             if fresh.status == Status.APPROVED and not together:
                 await self._sending.send(session, [fresh], changes)
             await save(session, changes)
-            if together:
-                await _wake_batch(session, fresh, changes.now)
+            if fresh.batch_id is not None:  # those that wait for it, when it was the last
+                await wake_batch(session, fresh.batch_id, changes.now)
 
     async def _judged(
         self, session: AsyncSession, row: Payout, said: Said, changes: Changes
@@ -193,26 +195,27 @@ class Payouts:
                 await self._sending.send(session, group, changes)
             await save(session, changes)
             if found:
-                await _wake_batch(session, row, changes.now)
+                await wake_batch(session, row.batch_id, changes.now)
 
     async def _ended(self, row: Payout) -> None:
         """Its transaction never was in a block and never will be, or lacks approvals."""
         async with self._context.database.begin() as session:
-            rows = await lock(session, Payout.transaction_id == row.transaction_id)
             assert row.transaction_id is not None  # noqa: S101  (the caller saw it)
-            own = await transactions.find(session, row.transaction_id)
+            # Locked before it is judged: what is `prepared` may be signed at this very moment.
+            own = await transactions.find(session, row.transaction_id, lock=True)
+            rows = await lock(session, Payout.transaction_id == row.transaction_id)
             if own is None or not rows:
                 return
             now = self._context.clock.now()
             changes = Changes(self._context, now)
-            if own.status is TransactionStatus.PREPARED:
+            for one in rows:
+                one.leased_until = one.due_at = None
+            if own.status is TransactionStatus.PREPARED and own.reason in BACK_TO_PEOPLE:
                 await transactions.cancel(session, self._context, own.id, now)
                 for one in rows:  # held until everybody was asked again
                     one.transaction_id, one.signer, one.due_at = None, "velocity_exceeded", now
-            elif own.status in (TransactionStatus.FAILED, TransactionStatus.CANCELLED):
+            elif _ended_unsent(own):
                 _never_sent(rows, own)
-            for one in rows:
-                one.leased_until = None
             rejudge_all(rows, changes)
             await save(session, changes)
 
@@ -223,6 +226,10 @@ class Payouts:
             await session.execute(
                 update(Payout).where(Payout.id == row.id).values(due_at=None, leased_until=None)
             )
+            if row.batch_id is not None:  # a person's no may have been the last word on a batch
+                await lock_batch(session, row.batch_id)
+                await wake_batch(session, row.batch_id, self._context.clock.now())
+                await wake(await raw(session))
 
     async def _locked(self, session: AsyncSession, row: Payout) -> Payout | None:
         """The row as it stands, if it is still what was judged; else it is looked at again."""
@@ -245,22 +252,12 @@ class Payouts:
             )
 
 
+def _ended_unsent(own: Own) -> bool:
+    ended = own.status in (TransactionStatus.FAILED, TransactionStatus.CANCELLED)
+    return ended and own.block_number is None  # what a block carried is `payouts.settle`'s
+
+
 def _never_sent(rows: Sequence[Payout], own: Own) -> None:
     for row in rows:
         row.outcome, row.final = Sent.REFUSED.value, True
         row.failure = own.reason or "the transaction could not be sent"
-
-
-# One of each asset: it takes the others with it.
-_WAKE = text("""
-update payouts set due_at = :now where due_at is null and id in (
-    select distinct on (network, token) id from payouts
-    where batch_id = :batch and status = 'approved' and transaction_id is null
-    order by network, token, id
-) and not exists (select from payouts where batch_id = :batch and status = 'requested')
-""")
-
-
-async def _wake_batch(session: AsyncSession, row: Payout, now: datetime) -> None:
-    """The last of a batch to be judged sends all that were approved."""
-    await session.execute(_WAKE, {"now": now, "batch": row.batch_id})

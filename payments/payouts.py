@@ -85,10 +85,10 @@ async def save(session: AsyncSession, changes: Changes) -> None:
 
 
 async def forget(session: AsyncSession, changes: Changes) -> None:
-    """What did not leave counts in no policy's window."""
+    """What did not leave counts in no policy's window, until a fork brings it back to the road."""
     for what, row in changes.told:
-        if what in BACK:
-            await requests.release(session, show("pay", row.id))
+        if what in (*BACK, "reversed"):
+            await requests.release(session, show("pay", row.id), released=what in BACK)
 
 
 async def settle(session: AsyncSession, observed: Observed, outcome: Outcome) -> None:

@@ -55,10 +55,11 @@ async def record(session: AsyncSession, request: Request, decision: Decision) ->
     await session.execute(statement.on_conflict_do_update(index_elements=["reference"], set_=row))
 
 
-async def release(session: AsyncSession, reference: str) -> None:
-    """It was rejected, or failed and the money is back: no window counts it any more."""
+async def release(session: AsyncSession, reference: str, *, released: bool = True) -> None:
+    """It was rejected, or failed and the money is back: no window counts it any more. Not
+    `released`: the chain took that back, so it counts again."""
     await session.execute(
-        update(PolicyRequest).where(PolicyRequest.reference == reference).values(released=True)
+        update(PolicyRequest).where(PolicyRequest.reference == reference).values(released=released)
     )
 
 

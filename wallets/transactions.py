@@ -209,8 +209,9 @@ async def of_reference(session: AsyncSession, reference: str) -> list[Own]:
     return [own(row) for row in await session.scalars(query)]
 
 
-async def find(session: AsyncSession, transaction_id: UUID) -> Own | None:
-    row = await session.get(Transaction, transaction_id)
+async def find(session: AsyncSession, transaction_id: UUID, *, lock: bool = False) -> Own | None:
+    """As it stands; `lock`: until the caller's end nobody signs it."""
+    row = await session.get(Transaction, transaction_id, with_for_update=lock or None)
     return None if row is None else own(row)
 
 

@@ -39,6 +39,7 @@ from api import (
     treasury,
     wallets,
     webhook_endpoints,
+    x402,
 )
 from api.edge import Edge
 from core.context import Context
@@ -58,6 +59,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     wallets.router,
     transfers.router,
     sweeps.router,
+    x402.router,
     treasury.router,
     approvals.router,
     policies.router,

@@ -30,6 +30,9 @@ from payments.following import follow
 from payments.payout_work import Payouts
 from payments.quoting import Quoting
 from payments.relaying import Relaying
+from payments.x402_checking import Checking
+from payments.x402_settling import Settling
+from payments.x402_terms import kinds
 from prices.oracle import Oracle
 from risk.screener import Screener
 from wallets.sending import Sending
@@ -135,7 +138,21 @@ def _network_loops(
     if network.factory is not None:
         found[f"treasury {network.id}"] = treasury
         found[f"sweeps {network.id}"] = sweeps
-    return found
+    return found | _x402_loops(context, network)
+
+
+def _x402_loops(context: Context, network: Network) -> dict[str, Loop]:
+    async def checks() -> None:
+        async with Endpoints(network) as endpoints:
+            await Checking(context, network, endpoints).run()
+
+    async def settlements() -> None:
+        async with Endpoints(network) as endpoints:
+            await Settling(context, network, endpoints).run()
+
+    if all(here is not network for here, _ in kinds(context.catalog)):
+        return {}
+    return {f"x402 checks {network.id}": checks, f"x402 settlements {network.id}": settlements}
 
 
 async def keep(

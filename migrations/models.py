@@ -7,6 +7,7 @@ import payments.payout_tables
 import payments.router_tables
 import payments.tables
 import payments.wallet_tables
+import payments.x402_tables
 import prices.tables
 import risk.tables
 import wallets.sweep_tables
@@ -22,6 +23,7 @@ PACKAGES = (
     payments.router_tables,
     payments.tables,
     payments.wallet_tables,
+    payments.x402_tables,
     prices.tables,
     risk.tables,
     wallets.sweep_tables,

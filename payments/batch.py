@@ -19,7 +19,7 @@ from core.errors import ForkBelowFinalized
 from core.networks import Network
 from ledger.journal import send, settle
 from payments import ground as grounds
-from payments import house, overdraft, payouts, screened, surplus, wallet_deposits
+from payments import house, overdraft, payouts, screened, surplus, wallet_deposits, x402_deposits
 from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, save, take_back
 from payments.depth import confirm, confirmed_above, release, set_policy
 from payments.ground import Ground
@@ -75,6 +75,7 @@ async def apply_batch(
     await grounds.advance(connection, network, ground, batch, now)
     shaken, of_wallets = await grounds.above(connection, network, batch.fork)
     arriving = arrivals(batch, ground.owners, ground.billed, ground.roles)
+    arriving = await x402_deposits.assign(connection, network, arriving)
     ripe = grounds.ripe(network, ground)
     receiving = {one.owner.invoice_id for one in arriving if one.owner.invoice_id}
     cases = await lock(connection, shaken | (ripe - ground.wallets) | receiving)

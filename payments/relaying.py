@@ -27,11 +27,10 @@ from core.db import raw
 from core.errors import ChainError, PriceUnavailable
 from core.networks import NATIVE, Network, RelayPolicy
 from core.work import Worker
+from payments import relay_fees
 from payments import router_quotes as quotes
 from payments.router_tables import Authorization, Quote
 from payments.tables import Invoice
-from payments.values import floor, worth
-from prices import book
 from wallets import hot, transactions
 from wallets.hot import WalletKind
 from wallets.intents import Order, PayWithAuthorization, Relay, transaction
@@ -193,17 +192,18 @@ class Relaying:
 
     async def _fee_cap(self, policy: RelayPolicy, quote: Quote, gas: int, per_gas: int) -> int:
         """Wei that it may cost. Raises Declined when gas is too dear for what is paid."""
-        token = self._network.by_address()[quote.token]
-        native = self._network.tokens[0].asset
-        async with self._context.database.statement() as connection:
-            prices = await book.load(connection)
-        rate = prices.rate(token.asset.symbol, native.symbol, self._context.clock.now())
-        value = floor(worth(quote.amount, token.asset.decimals, rate.price, native.decimals))
-        most = min(value * policy.max_gas_percent // 100, gas * policy.max_fee)
-        if gas * per_gas > most:
-            said = f"{gas * per_gas} wei of gas, {most} is the most that is given"
-            raise Declined("gas_too_expensive", said)
-        return most
+        asset = self._network.by_address()[quote.token].asset
+        try:
+            return await relay_fees.fee_cap(
+                self._context.database,
+                self._network,
+                (quote.amount, asset),
+                (policy.max_gas_percent, policy.max_fee),
+                (gas, per_gas),
+                self._context.clock.now(),
+            )
+        except relay_fees.TooDear as error:
+            raise Declined("gas_too_expensive", str(error)) from None
 
     async def _finish(self, row: Authorization, outcome: _Ready | Declined) -> None:
         """The Transaction and the row's word are one database transaction."""

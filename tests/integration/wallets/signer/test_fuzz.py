@@ -287,6 +287,7 @@ class Thief:
                 {"gas": 450_000, "id": f"{order.id}g", "nonce": self.nonce},
                 {"max_fee": order.max_fee * draw.choice((2, 30)), "priority_fee": 2 * w.GWEI},
                 {"max_fee": order.max_fee * 9 // 8, "priority_fee": order.priority_fee * 9 // 8},
+                {"max_fee": order.max_fee * 9 // 8 - 1, "priority_fee": order.priority_fee * 2},
                 {"priority_fee": order.max_fee + 1},
             )
         )

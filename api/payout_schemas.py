@@ -91,6 +91,7 @@ class Payout(schemas.Shown):
     address: str
     reference: str | None
     merchant: str
+    wallet: str | None = Field(description="Whose money it is, where it is a customer's.")
     batch: str | None
     refund: str | None
     approval: str | None = Field(description="Who may approve is in GET /v1/approvals/{id}.")

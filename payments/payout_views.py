@@ -47,6 +47,7 @@ def payout_json(row: Payout, catalog: Catalog, beside: Beside = NOTHING) -> dict
         "address": checksum(row.address),
         "reference": row.reference,
         "merchant": show("mer", row.merchant_id),
+        "wallet": row.source.split(":")[1] if row.source.startswith("wallet:") else None,
         "batch": show("bat", row.batch_id) if row.batch_id else None,
         "refund": show("ref", refund.id) if refund else None,
         "rule": row.rule,

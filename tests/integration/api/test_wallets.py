@@ -287,6 +287,7 @@ async def test_a_withdrawal(shop: Shop) -> None:
         "10.000000",
         "0.243750",
     )
+    assert made["wallet"] == shop.anna
     shown = (await shop.world.one.get(f"/v1/wallets/{shop.anna}")).json["balances"]
     assert shown == [
         {"asset": "USDC", "available": "89.756250", "pending": "0.000000", "reserved": "10.243750"}

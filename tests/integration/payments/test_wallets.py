@@ -30,6 +30,7 @@ from tests.integration.payments.leaving import KEY, PAYEE, Leaving, make_leaving
 from tests.integration.payments.test_screening import ban, decide, screen
 from tests.world import World, connect, network_of
 from tests.world import world as make_world
+from wallets.addresses import salt_of
 
 ETHER = 10**18
 Shown = dict[str, Any]
@@ -243,6 +244,24 @@ async def test_a_held_deposit_is_not_spendable(world: World, tmp_path: Path) -> 
     await decide(world, Outcome.ACCEPT)
     assert await screening_work.step(world.context) == 0
     assert await balance(world, anna) == ("1", "0", "0")
+    await assert_sound(world)
+
+
+async def test_a_sweep_brings_it_in_and_the_wallet_keeps_it(world: World) -> None:
+    anna = await open_wallet(world)
+    await give(world, anna)
+    await deepen(world)
+    [address] = await world.rows("deposit_addresses")
+    for _ in range(2):
+        await world.sweep_salts("native", [salt_of(address.id)])
+        await world.follow()
+        assert (await balance(world, anna))[:1] != ("0",)
+        await assert_sound(world)
+        await give(world, anna)  # the same address again
+        await deepen(world)
+    assert await balance(world, anna) == ("3", "0", "0")
+    assert [r.meaning for r in await world.rows("house_movements")] == ["swept"] * 2
+    assert await breaks(world) == []
     await assert_sound(world)
 
 

@@ -23,7 +23,6 @@ from api.edge import Edge
 from bezant.bootstrap import CHANNELS
 from core.context import Limits
 from core.db import Database
-from payments.following import follow
 from tests.integration.router.rig import Till, open_till
 from tests.world import Deployed
 from web.routes import router
@@ -184,10 +183,10 @@ def open_counter(database_url: str, *chains: tuple[str, Deployed]) -> Iterator[C
             context.limits = Limits(public_per_second=1000, public_burst=1000)
             tasks = [asyncio.create_task(context.listener.run(CHANNELS))]
             await context.listener.ready.wait()
-            for name, network in context.catalog.networks.items():
+            for name in context.catalog.networks:
                 loops = (
                     till.quoting[name].run(), till.relaying[name].run(), till.sending[name].run(),
-                    follow(context, network, till.world.endpoints[name]),
+                    till.world.followings[name].run(),
                 )  # fmt: skip
                 tasks += [asyncio.create_task(one) for one in loops]
             app = FastAPI()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.payments.facts import assert_sound, breaks
 from tests.integration.router.rig import Till, units
+from tests.settings import SEED, numbers
 from tests.world import calldata
 
 TREASURY = "network:eip155:31337:treasury"
@@ -87,10 +88,10 @@ async def test_a_reversal_after_settlement_is_told(till: Till) -> None:
     await assert_sound(world)
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_any_order_of_payments_and_forks(till: Till, seed: int) -> None:
+@pytest.mark.parametrize("turn", range(numbers(3, 25)))
+async def test_any_order_of_payments_and_forks(till: Till, turn: int) -> None:
     """Whatever the forks do, the treasury's place is what the chain says the router paid it."""
-    world, node, dice = till.world, till.world.node, random.Random(seed)
+    world, node, dice = till.world, till.world.node, random.Random(f"{SEED} {turn}")
     began = {asset: await till.treasury(asset) for asset in ("ETH", "USDC")}
     paid: list[str] = []
     start = await node.head()

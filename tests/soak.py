@@ -58,6 +58,8 @@ ITEMS = (
          ["tests/integration/wallets/test_kill.py"], seeds=3),
     Item("payouts", "1,000 payouts from 4 workers under kills, lost answers, fees and forks",
          ["tests/e2e/test_payout_chaos.py"], seeds=3),
+    Item("router", "payments through the router: forks, replays, rotated keys, relays",
+         ["tests/integration/router"], seeds=5),
     Item("journal", "the journal under concurrent posting", ["tests/integration/ledger"], seeds=5),
     Item("contracts", "forge fuzz and invariants, profile soak", []),
     Item("schemathesis", "no 5xx, no undocumented answer, 200 examples an operation",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from api import paging, schemas
 from api.auth import merchant_of, require
@@ -30,7 +30,10 @@ Writer = Annotated[Principal, require("invoices:write")]
 
 
 class PaymentRequest(schemas.Body):
-    """What a payer sent and what the resource demands, as the protocol's version has them."""
+    """What a payer sent and what the resource demands, as the protocol's version has them. A later
+    one may say more."""
+
+    model_config = ConfigDict(extra="ignore")
 
     version: Annotated[int, Field(alias="x402Version")]
     payload: Annotated[dict[str, Any], Field(alias="paymentPayload")]

@@ -83,6 +83,8 @@ _MONEY = frozenset(
         "/v1/refunds/{refund}/confirm",
     )
 )
+# Where the body tells a repetition: an authorization is settled once, and a check does nothing.
+_BY_BODY = frozenset(("/v1/x402/verify", "/v1/x402/settle"))
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refused |= {"400", "413"}
     if method in ("post", "put"):
         refused.add("409")
-    if method == "post":
+    if method == "post" and path not in _BY_BODY:
         name = "IdempotencyKeyRequired" if path in _MONEY else "IdempotencyKey"
         operation.setdefault("parameters", []).append({"$ref": f"#/components/parameters/{name}"})
     responses = operation["responses"]

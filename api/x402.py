@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict, Field, model_validator
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import paging, schemas
 from api.auth import merchant_of, require
+from api.idempotency import once
 from api.paging import Page
 from core import ids
 from core.context import Context
@@ -178,8 +180,9 @@ async def requirements(body: RequirementsRequest, request: Request, caller: Writ
     """The body of a 402 for one of your resources. Your `payTo` in it stays the same for ever."""
     context: Context = request.app.state.context
     merchant_id = merchant_of(caller)
-    async with context.database.begin() as session:
-        found = await x402_pay_to.requirements(
+
+    async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
+        return 200, await x402_pay_to.requirements(
             session,
             context,
             merchant_id,
@@ -192,7 +195,8 @@ async def requirements(body: RequirementsRequest, request: Request, caller: Writ
             description=body.description,
             seconds=body.max_timeout_seconds,
         )
-    return paging.json(found)
+
+    return await once(request, caller, do)
 
 
 @router.get("/settlements", response_model=schemas.Page[Settlement])

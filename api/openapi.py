@@ -81,8 +81,12 @@ _MONEY = frozenset(
         "/v1/payout_batches",
         "/v1/invoices/{invoice}/refunds",
         "/v1/refunds/{refund}/confirm",
+        "/v1/transfers",
+        "/v1/wallets/{wallet}/payouts",
     )
 )
+# Whose bodies name things that must be there.
+_NAMING = frozenset(("/v1/transfers", "/v1/wallets"))
 # Where the body tells a repetition: an authorization is settled once, and a check does nothing.
 _BY_BODY = frozenset(("/v1/x402/verify", "/v1/x402/settle"))
 
@@ -107,7 +111,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     refused = {"401", "403", "422", "429", "503"}
-    if "{" in path:
+    if "{" in path or (method == "post" and path in _NAMING):
         refused.add("404")
     if method != "get":
         refused |= {"400", "413"}

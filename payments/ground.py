@@ -38,6 +38,9 @@ _GONE = """
 select distinct invoice_id, wallet_id from deposits
 where network = %s and block_number > %s and status <> 'orphaned'
 """
+# What takes one word to say, in one statement: prices' version, whether stored settings ask for
+# screening, whether transactions of ours are under way.
+_WORDS = f"select ({book.VERSION}), ({ACTIVE}), ({UNDER_WAY})"
 _ANCESTOR = "select hash from blocks where network = %s and number = %s"
 
 
@@ -90,12 +93,11 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         playing = await connection.execute(ROLES, (network.id,))
         waiting = await connection.execute(_PENDING, (network.id,))
         following = await connection.execute(heights_of.KNOWN)
-        pricing = await connection.execute(book.VERSION)
-        screening = await connection.execute(ACTIVE)
-        sending = await connection.execute(UNDER_WAY, (network.id,))
+        saying = await connection.execute(_WORDS, (network.id,))
         billing = await connection.execute(claims.BILLED, (named,)) if named else None
-    row, prices = await guarding.fetchone(), await pricing.fetchone()
-    active, under_way = await screening.fetchone(), await sending.fetchone()
+    row, words = await guarding.fetchone(), await saying.fetchone()
+    assert words is not None  # noqa: S101  (a select without from always has a row)
+    prices, screening, sending = words
     if row is None or row[:2] != (batch.start.number, batch.start.hash):
         return None
     heights, followed = heights_of.known(await following.fetchall(), catalog)
@@ -108,9 +110,9 @@ async def read(connection: Raw, catalog: Catalog, network: Network, batch: Batch
         roles=dict(await playing.fetchall()),
         heights=heights,
         followed=followed,
-        prices=prices[0] if prices else "",
-        screening=active is not None and active[0],
-        sending=under_way is not None and under_way[0],
+        prices=prices,
+        screening=screening,
+        sending=sending,
         pending=[
             (
                 holder, required, block_number, waiting_for, witnessed, screened,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from core.networks import Catalog
 from web import qr, texts
 from web.stages import units
+
+SIGNIFICANT = 6  # digits of a rate that are shown
 
 _NOT_NAME = re.compile(r"[^a-z0-9]+")
 
@@ -78,7 +81,7 @@ def _option(option: Mapping[str, Any], currency: str, catalog: Catalog) -> Optio
     alt = texts.PAGE["qr_full_alt"].format(
         amount=amount, asset=asset, network=network, address=address
     )
-    rate = _grouped(typed(option["rate"])) if asset != currency else None
+    rate = _legible(option["rate"]) if asset != currency else None
     return Option(
         slug=_NOT_NAME.sub("-", f"{asset}-{option['network']}".lower()),
         asset=asset,
@@ -108,9 +111,14 @@ def _wallet(network_id: str, asset: str, catalog: Catalog) -> WalletWay | None:
     )
 
 
-def _grouped(amount: str) -> str:
-    whole, dot, fraction = amount.partition(".")
-    return f"{int(whole):,}{dot}{fraction}"
+def _legible(rate: str) -> str:
+    """`= 2,500.00`, or `≈ 2,272.73` where the eye gets six digits (rounded half up) of more; what
+    is owed comes from the whole rate."""
+    exact = Decimal(rate)
+    places = max(2, SIGNIFICANT - 1 - exact.adjusted())
+    shown = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    whole, dot, fraction = typed(f"{shown:f}").partition(".")
+    return f"{'=' if shown == exact else '≈'} {int(whole):,}{dot}{fraction}"
 
 
 def _source(price: Mapping[str, Any] | None) -> str:

@@ -155,7 +155,7 @@ PAGE: Final = {
     "qr_address_hint": "Choose {asset} on {network} in your wallet and type {amount} yourself.",
     "qr_full_alt": "QR code: pay {amount} {asset} on {network} to {address}",
     "qr_address_alt": "QR code: the address {address}",
-    "rate": "1 {asset} = {rate} {currency}",
+    "rate": "1 {asset} {rate} {currency}",
     "rate_source": "{source}, {age} s old when locked for you",
     "rate_locked": "locked for you until this invoice expires",
     "pay_before": "Pay before {time} UTC",

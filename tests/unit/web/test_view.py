@@ -60,6 +60,22 @@ def test_an_option_says_rate_and_source() -> None:
     assert shown.rate_source == "Chainlink, 4 s old when locked for you"
 
 
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [
+        ("2272.727272727272727273", "≈ 2,272.73"),
+        ("0.909090909090909091", "≈ 0.909091"),
+        ("0.000439999999999999", "≈ 0.00044"),
+        ("1.10000000", "= 1.10"),
+        ("64000.00000000", "= 64,000.00"),
+        ("999999.996", "≈ 1,000,000.00"),
+    ],
+)
+def test_a_rate_is_shown_as_an_eye_can_take_it(rate: str, shown: str) -> None:
+    (seen,) = look(payment_options=[option(rate=rate)]).options
+    assert seen.rate == f"1 ETH {shown} USD"
+
+
 def test_an_invoice_in_its_own_asset_has_no_rate() -> None:
     ether = {"currency": "ETH", "amount": "1.000000000000000000"}
     view = look(**ether, payment_options=[option(rate="1.00000000", price={})])

@@ -6,7 +6,7 @@ it the asking. A signature is verified before it is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -140,6 +140,12 @@ async def current(session: AsyncSession, payout_id: UUID) -> Approval | None:
     return found.one_or_none()
 
 
+async def newest(session: AsyncSession, payout_ids: Collection[UUID]) -> dict[UUID, Approval]:
+    """`current` of several, by payout."""
+    query = select(Approval).where(Approval.payout_id.in_(payout_ids)).order_by(Approval.id)
+    return {one.payout_id: one for one in await session.scalars(query)}
+
+
 async def signatures(session: AsyncSession, approval_id: UUID) -> Sequence[ApprovalSignature]:
     query = select(ApprovalSignature).where(ApprovalSignature.approval_id == approval_id)
     return (await session.scalars(query.order_by(ApprovalSignature.given_at))).all()
@@ -149,9 +155,8 @@ async def payments_now(
     session: AsyncSession, rows: Sequence[Payout], now: datetime
 ) -> tuple[Payment, ...]:
     """What the signer is asked to pay for each, with the signatures that are there."""
-    query = select(Approval).where(Approval.payout_id.in_([row.id for row in rows]))
-    newest = {one.payout_id: one for one in await session.scalars(query.order_by(Approval.id))}
-    open_ = {k: one for k, one in newest.items() if one.status in ("requested", "given")}
+    last = await newest(session, [row.id for row in rows])
+    open_ = {k: one for k, one in last.items() if one.status in ("requested", "given")}
     given: dict[UUID, list[ApprovalSignature]] = {one.id: [] for one in open_.values()}
     if given:
         of = ApprovalSignature.approval_id.in_(given)

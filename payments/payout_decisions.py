@@ -5,7 +5,7 @@ The signer is asked with no transaction open: read, ask, write what all of them 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -20,10 +20,10 @@ from payments import payout_approvals
 from payments.payout_cases import Changes, rejudge
 from payments.payout_facts import ALLOWED
 from payments.payout_fees import gas_of
-from payments.payout_tables import Payout
+from payments.payout_tables import Approval, Payout
 from risk import addressbook, policies, screening
 from risk.rules import Decision, Initiator, Request
-from risk.tables import Screening
+from risk.tables import AddressBookEntry, Screening
 from wallets import hot
 from wallets.hot import WalletKind
 from wallets.intents import Intent, Order, Payment
@@ -48,52 +48,69 @@ class Said:
     approvers: tuple[str, ...]
 
 
-async def screened(context: Context, payout_id: UUID) -> str | None:
-    """Screening's word about the destination; None where a source outside was asked a moment ago
+async def screened(context: Context, payout_ids: Sequence[UUID]) -> dict[UUID, str | None]:
+    """Screening's word about each destination; None where a source outside was asked a moment ago
     and may answer yet: that it waits for one is no news for a while."""
     async with context.database.begin() as session:
-        row = await session.get_one(Payout, payout_id)
-        now = context.clock.now()
-        known = await session.scalar(
-            select(Screening).where(
-                Screening.subject == screening.PAYOUT, Screening.subject_id == payout_id
-            )
+        rows = await _rows(session, payout_ids)
+        query = select(Screening).where(
+            Screening.subject == screening.PAYOUT, Screening.subject_id.in_(payout_ids)
         )
-        if known is not None and known.status == "done" and now - known.updated_at < FRESH:
-            return known.verdict
-        verdict = await screening.screen(
-            session,
-            context,
-            subject=screening.PAYOUT,
-            subject_id=row.id,
-            network=row.network,
-            address=row.address,
-            now=now,
-            merchant_id=row.merchant_id,
-        )
-        asked = set(verdict.reasons) == {"screening_unanswered"}
-        young = now - row.created_at < PATIENCE
-        return None if asked and young else verdict.outcome.value
+        known = {one.subject_id: one for one in await session.scalars(query)}
+        return {row.id: await _screened(session, context, row, known.get(row.id)) for row in rows}
 
 
-async def ask(context: Context, signer: Signer, payout_id: UUID, screening_: str) -> Said | None:
-    """Asks policies and the signer; None while there is no wallet that it could leave from.
+async def _screened(
+    session: AsyncSession, context: Context, row: Payout, known: Screening | None
+) -> str | None:
+    now = context.clock.now()
+    if known is not None and known.status == "done" and now - known.updated_at < FRESH:
+        return known.verdict
+    verdict = await screening.screen(
+        session,
+        context,
+        subject=screening.PAYOUT,
+        subject_id=row.id,
+        network=row.network,
+        address=row.address,
+        now=now,
+        merchant_id=row.merchant_id,
+    )
+    asked = set(verdict.reasons) == {"screening_unanswered"}
+    young = known is None or now - known.created_at < PATIENCE
+    return None if asked and young else verdict.outcome.value
+
+
+async def ask(context: Context, signer: Signer, verdicts: Mapping[UUID, str]) -> dict[UUID, Said]:
+    """Asks policies and the signer about payouts, with screening's word about each. Empty while
+    there is no wallet that they could leave from.
 
     Raises SignerAway, Unavailable.
     """
     async with context.database.begin() as session:
-        row = await session.get_one(Payout, payout_id)
+        rows = await _rows(session, list(verdicts))
         now = context.clock.now()
-        [payment] = await payout_approvals.payments_now(session, [row], now)
+        payments = await payout_approvals.payments_now(session, rows, now)
         wallet = await wallet_for(session)
-        request = await request_of(session, row)
-        decision = await policies.admit(session, context, request)  # last: others wait for it
+        requests = await requests_of(session, rows)
+        decisions = await policies.admit_all(session, context, requests)  # last: others wait
     if wallet is None:
-        return None
-    network = context.catalog.networks[row.network]
-    word = await signer.check(dry_run(network, wallet, row, PayoutIntent(payment=payment)))
+        return {}
+    networks = context.catalog.networks
+    orders = [
+        dry_run(networks[row.network], wallet, row, PayoutIntent(payment=payment))
+        for row, payment in zip(rows, payments, strict=True)
+    ]
+    words = [await signer.check(order) for order in orders]  # in turn: it has but one pen
+    return {
+        row.id: _said(verdicts[row.id], decision, word)
+        for row, decision, word in zip(rows, decisions, words, strict=True)
+    }
+
+
+def _said(verdict: str, decision: Decision, word: Verdict) -> Said:
     return Said(
-        screening=screening_,
+        screening=verdict,
         policy=decision.effect.value,
         rule=decision.rule,
         signer=ALLOWED if word.allowed else word.code or "refused",
@@ -102,13 +119,23 @@ async def ask(context: Context, signer: Signer, payout_id: UUID, screening_: str
     )
 
 
+async def _rows(session: AsyncSession, payout_ids: Sequence[UUID]) -> Sequence[Payout]:
+    query = select(Payout).where(Payout.id.in_(payout_ids)).order_by(Payout.id)
+    return (await session.scalars(query)).all()
+
+
 async def apply(
-    session: AsyncSession, context: Context, row: Payout, said: Said, changes: Changes
-) -> None:
-    """Writes what was said into a locked row, and asks people where they are needed."""
+    session: AsyncSession,
+    context: Context,
+    row: Payout,
+    approval: Approval | None,
+    said: Said,
+    changes: Changes,
+) -> Approval | None:
+    """Writes what was said into a locked row, and asks people where they are needed: returns the
+    approval that it waits for, or waited for."""
     row.screening, row.policy, row.rule = said.screening, said.policy, said.rule
     row.signer = said.signer
-    approval = await payout_approvals.current(session, row.id)
     if approval is not None:
         # Approvers saw how many are needed; the signer counts what it needs itself.
         row.needed = max(said.needed, approval.needed)
@@ -119,14 +146,20 @@ async def apply(
         row.needed = said.needed
     rejudge(row, changes)
     if approval is None and "approval_needed" in row.reasons:
-        await payout_approvals.ask(session, context, row, said.approvers, changes.now)
+        return await payout_approvals.ask(session, context, row, said.approvers, changes.now)
+    return approval
 
 
-async def request_of(session: AsyncSession, row: Payout) -> Request:
-    """A payout as policies see it."""
-    entry = await addressbook.lookup(
-        session, row.merchant_id, row.network, row.address, row.created_at
+async def requests_of(session: AsyncSession, rows: Sequence[Payout]) -> list[Request]:
+    """Payouts as policies see them."""
+    book = await addressbook.entries(
+        session, {row.merchant_id for row in rows}, {row.address for row in rows}
     )
+    return [_request(row, book) for row in rows]
+
+
+def _request(row: Payout, book: Sequence[AddressBookEntry]) -> Request:
+    entry = addressbook.usable(book, row.merchant_id, row.network, row.address, row.created_at)
     return Request(
         reference=ids.show("pay", row.id),
         merchant_id=row.merchant_id,

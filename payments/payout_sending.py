@@ -26,7 +26,7 @@ from payments.payout_cases import Changes, rejudge, rejudge_all
 from payments.payout_decisions import dry_run, wallet_for
 from payments.payout_facts import Status
 from payments.payout_tables import Payout, PayoutBatch
-from wallets.intents import Allowance, Intent
+from wallets.intents import Allowance, Intent, Payment
 from wallets.intents import Payout as PayoutIntent
 from wallets.intents import PayoutBatch as BatchIntent
 from wallets.signer.client import Signer
@@ -88,8 +88,11 @@ class Sending:
     signer: Signer
     prepare: Prepare
 
-    async def send(self, session: AsyncSession, rows: Sequence[Payout], changes: Changes) -> None:
-        """Locked, approved payouts of one asset, all in one transaction as far as funds go."""
+    async def send(
+        self, session: AsyncSession, rows: Sequence[Payout], changes: Changes, *, together: bool
+    ) -> None:
+        """Locked, approved payouts of one asset as far as funds go: all in one transaction, or
+        each in its own."""
         network = self.context.catalog.networks[rows[0].network]
         wallet = await wallet_for(session)
         for row in rows:
@@ -97,13 +100,16 @@ class Sending:
         if wallet is None:
             return
         fit = await _affordable(session, network, rows, changes)
-        by_allowance = len(fit) > 1 and fit[0].token != NATIVE
+        by_allowance = together and len(fit) > 1 and fit[0].token != NATIVE
         if by_allowance and not await self._may_spend(
             session, network, wallet, fit[0].token, changes.now
         ):
             return
-        if fit:
-            await self._prepare(session, network, wallet, fit, changes)
+        payments = await payments_now(session, fit, changes.now) if fit else ()
+        size = len(fit) if together else 1
+        for at in range(0, len(fit), max(1, size)):
+            some = slice(at, at + size)
+            await self._prepare(session, network, wallet, fit[some], payments[some], changes)
 
     async def allowed_together(self, rows: Sequence[Payout]) -> bool:
         """Whether the signer would sign these as one: together they may be too much."""
@@ -123,9 +129,9 @@ class Sending:
         network: Network,
         wallet: str,
         rows: Sequence[Payout],
+        payments: tuple[Payment, ...],
         changes: Changes,
     ) -> None:
-        payments = await payments_now(session, rows, changes.now)
         intent: Intent = PayoutIntent(payment=payments[0])
         purpose, reference = Purpose.PAYOUT, ids.show("pay", rows[0].id)
         least_gas = None
@@ -235,6 +241,7 @@ async def _affordable(
 
     Whoever looks holds a lock until the commit, so that two do not count on the same money.
     """
+    await session.flush()  # what this transaction sent already counts
     number = lock_number(f"hot:{network.id}")
     await session.execute(text("select pg_advisory_xact_lock(:n)"), {"n": number})
     coin = network.tokens[0].asset.symbol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,16 +11,16 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.clock import wall
 from core.context import Context
 from core.db import raw
 from core.errors import SignerAway, Unavailable
 from core.listen import Subscription
 from core.work import Worker
-from payments import payout_decisions, refund_inbox
-from payments.payout_cases import Changes, lock, rejudge_all
+from payments import payout_approvals, payout_decisions, payout_queue, refund_inbox
+from payments.payout_cases import Changes, lock, lock_ids, rejudge_all
 from payments.payout_decisions import Said
-from payments.payout_facts import BACK, Sent, Status
+from payments.payout_facts import BACK, OPEN, Sent, Status
+from payments.payout_queue import AWAY_SECONDS, BACK_TO_PEOPLE
 from payments.payout_requests import wake
 from payments.payout_sending import Prepare, Sending, gather, joins, lock_batch, wake_batch
 from payments.payout_tables import Approval, Payout
@@ -34,40 +34,9 @@ from wallets.transactions import Status as TransactionStatus
 log = structlog.get_logger()
 
 CHANNEL = "payouts"
-LEASE_SECONDS = 30
-AGAIN_SECONDS = {"screening": 10, "velocity_exceeded": 60, "fees_exceeded": 60}
-AWAY_SECONDS = 5
-
-# Due rows; those of which screening says something else by now; and those whose transaction ended
-# without a block, or needs what it was not given.
-_CLAIM = """
-with due as (
-    select p.id from payouts p
-    where p.due_at <= %(now)s and (p.leased_until is null or p.leased_until <= %(wall)s)
-    order by p.due_at, p.id limit %(limit)s for update of p skip locked
-), screened as (
-    select p.id from payouts p
-    join screenings s on s.subject = 'payout' and s.subject_id = p.id
-    where s.verdict <> 'hold' and (p.status = 'held' and p.screening = 'hold'
-            or p.status = 'requested' and p.screening is null and p.due_at > %(now)s)
-        and (p.leased_until is null or p.leased_until <= %(wall)s)
-    order by p.id limit %(limit)s for update of p skip locked
-), ended as (
-    select p.id from payouts p join transactions t on t.id = p.transaction_id
-    where p.status = 'sending' and p.outcome is null
-        and (p.leased_until is null or p.leased_until <= %(wall)s)
-        and (t.status in ('failed', 'cancelled') and t.block_number is null
-            or t.status = 'prepared' and t.reason = any(%(back)s))
-    order by p.id limit %(limit)s for update of p skip locked
-)
-update payouts p set leased_until = %(leased_until)s
-from (
-    select id from due union select id from screened union select id from ended limit %(limit)s
-) as c where p.id = c.id
-returning p.id
-"""
-# The signer's words for what more approvals, or another moment, would allow.
-BACK_TO_PEOPLE = ["approval_needed", "velocity_exceeded", "expired"]
+TOGETHER = 25  # payouts that are judged by one set of statements
+GATHER_SECONDS = 0.1  # verdicts come one by one
+AGAIN_SECONDS = {"screening": AWAY_SECONDS, "velocity_exceeded": 60, "fees_exceeded": 60}
 
 
 class Payouts:
@@ -79,14 +48,14 @@ class Payouts:
         signer: Signer,
         *,
         prepare: Prepare = transactions.prepare,
-        parallel: int = 8,
+        parallel: int = 4,
         poll_seconds: float = 1.0,
     ) -> None:
         self._context = context
         self._signer = signer
         self._sending = Sending(context, signer, prepare)
         self._worker = Worker(
-            "payouts", self.claim, self.step, parallel=parallel, poll_seconds=poll_seconds
+            "payouts", self._groups, self._steps, parallel=parallel, poll_seconds=poll_seconds
         )
 
     async def run(self) -> None:
@@ -106,77 +75,118 @@ class Payouts:
     async def _wake_on(self, notified: Subscription) -> None:
         while True:
             await notified.next(None)
+            await asyncio.sleep(GATHER_SECONDS)
             notified.drain()
             self._worker.wake()
 
     async def claim(self, limit: int) -> Sequence[UUID]:
-        now = wall()
-        values = {
-            "now": self._context.clock.now(),
-            "wall": now,
-            "leased_until": now + timedelta(seconds=LEASE_SECONDS),
-            "limit": limit,
-            "back": BACK_TO_PEOPLE,
-        }
-        async with self._context.database.statement() as connection:
-            cursor = await connection.execute(_CLAIM, values)
-            return [row[0] for row in await cursor.fetchall()]
+        return await payout_queue.claim(self._context, limit)
+
+    async def _groups(self, limit: int) -> Sequence[Sequence[UUID]]:
+        found = sorted(await self.claim(limit * TOGETHER))
+        return [found[at : at + TOGETHER] for at in range(0, len(found), TOGETHER)]
 
     async def step(self, payout_id: UUID) -> None:
         """Whatever a payout needs now; happening twice does no harm."""
-        async with self._context.database.read() as session:
-            row = await session.get_one(Payout, payout_id)
-        network = self._context.catalog.networks.get(row.network)
-        together = network is not None and joins(row, network)
-        try:
-            if row.status in BACK:
-                await self._tidy(row)
-            elif row.transaction_id is not None:
-                await self._ended(row)
-            elif row.status == Status.APPROVED and together:
-                await self._send_batch(row)
-            else:
-                await self._decide(row, together=together)
-        except (SignerAway, Unavailable) as error:
-            log.warning("payout_waits", payout=str(payout_id), error=str(error))
-            await self._later(payout_id, AWAY_SECONDS)
+        await self._steps([payout_id])
 
-    async def _decide(self, row: Payout, *, together: bool) -> None:
-        verdict = await payout_decisions.screened(self._context, row.id)
-        if verdict is None:
-            await self._later(row.id, payout_decisions.PATIENCE.seconds)
+    async def _steps(self, payout_ids: Sequence[UUID]) -> None:
+        """Those that wait for a judgement are judged together, the others one by one."""
+        async with self._context.database.read() as session:
+            query = select(Payout).where(Payout.id.in_(payout_ids)).order_by(Payout.id)
+            rows = (await session.scalars(query)).all()
+        open_ = [row for row in rows if self._undecided(row)]
+        try:
+            if open_:
+                await self._patiently(open_, self._decide(open_))
+        except Exception:  # whichever it was must not keep the others waiting
+            if len(open_) < 2:
+                raise
+            log.exception("payouts_not_judged_together", payouts=len(open_))
+            for row in open_:
+                await self._patiently([row], self._decide([row]))
+        for row in rows:
+            if row not in open_:
+                await self._patiently([row], self._go_on(row))
+
+    async def _patiently(self, rows: Sequence[Payout], step: Awaitable[None]) -> None:
+        try:
+            await step
+        except (SignerAway, Unavailable) as error:
+            log.warning("payouts_wait", payouts=len(rows), error=str(error))
+            await payout_queue.put_off(self._context, [row.id for row in rows])
+
+    def _undecided(self, row: Payout) -> bool:
+        open_ = row.status in OPEN and row.transaction_id is None
+        return open_ and not (row.status == Status.APPROVED and self._together(row))
+
+    def _together(self, row: Payout) -> bool:
+        network = self._context.catalog.networks.get(row.network)
+        return network is not None and joins(row, network)
+
+    async def _go_on(self, row: Payout) -> None:
+        if row.status in BACK:
+            await self._tidy(row)
+        elif row.transaction_id is not None:
+            await self._ended(row)
+        else:
+            await self._send_batch(row)
+
+    async def _decide(self, rows: Sequence[Payout]) -> None:
+        began = self._context.clock.now()
+        words = await payout_decisions.screened(self._context, [row.id for row in rows])
+        verdicts = {number: word for number, word in words.items() if word is not None}
+        waiting = [number for number in words if number not in verdicts]
+        await payout_queue.put_off(self._context, waiting, since=began)
+        if not verdicts:
             return
-        said = await payout_decisions.ask(self._context, self._signer, row.id, verdict)
-        if said is None:
-            log.warning("no_hot_wallet", network=row.network)
-            await self._later(row.id, AWAY_SECONDS)
+        said = await payout_decisions.ask(self._context, self._signer, verdicts)
+        if len(said) < len(verdicts):
+            log.warning("no_hot_wallet", payouts=len(verdicts))
+            await payout_queue.put_off(self._context, list(verdicts))
             return
         async with self._context.database.begin() as session:
-            if row.batch_id is not None:
-                await lock_batch(session, row.batch_id)
-            if (fresh := await self._locked(session, row)) is None:
-                return
+            batches = sorted({r.batch_id for r in rows if r.id in said and r.batch_id is not None})
+            for batch_id in batches:
+                await lock_batch(session, batch_id)
             changes = Changes(self._context, self._context.clock.now())
-            await self._judged(session, fresh, said, changes)
-            if fresh.status == Status.APPROVED and not together:
-                await self._sending.send(session, [fresh], changes)
+            same = await self._locked(session, [row for row in rows if row.id in said])
+            approvals = await payout_approvals.newest(session, [row.id for row in same])
+            for row in same:
+                await self._judged(session, row, approvals.get(row.id), said[row.id], changes)
+            for alone in self._leaving_alone(same):
+                await self._sending.send(session, alone, changes, together=False)
             await save(session, changes)
-            if fresh.batch_id is not None:  # those that wait for it, when it was the last
-                await wake_batch(session, fresh.batch_id, changes.now)
+            for batch_id in batches:  # those that wait for these, when they were the last
+                await wake_batch(session, batch_id, changes.now)
+
+    def _leaving_alone(self, rows: Sequence[Payout]) -> list[list[Payout]]:
+        """Approved ones that wait for no others, by asset."""
+        found: dict[tuple[str, str], list[Payout]] = {}
+        for row in rows:
+            if row.status == Status.APPROVED and not self._together(row):
+                found.setdefault((row.network, row.token), []).append(row)
+        return [found[key] for key in sorted(found)]
 
     async def _judged(
-        self, session: AsyncSession, row: Payout, said: Said, changes: Changes
+        self,
+        session: AsyncSession,
+        row: Payout,
+        approval: Approval | None,
+        said: Said,
+        changes: Changes,
     ) -> None:
         row.due_at = None
-        await payout_decisions.apply(session, self._context, row, said, changes)
+        approval = await payout_decisions.apply(
+            session, self._context, row, approval, said, changes
+        )
         if row.status != Status.HELD or row.overdrawn:
             return
         waits = [AGAIN_SECONDS[r] for r in row.reasons if r in AGAIN_SECONDS]
         if waits:
             row.due_at = changes.now + timedelta(seconds=min(waits))
-        elif row.needed:
-            query = select(Approval.expires_at).where(Approval.payout_id == row.id)
-            row.due_at = await session.scalar(query.order_by(Approval.id.desc()).limit(1))
+        elif row.needed and approval is not None:
+            row.due_at = approval.expires_at
 
     async def _send_batch(self, row: Payout) -> None:
         """All that is approved in one transaction; one by one where the signer wants it so."""
@@ -190,9 +200,8 @@ class Payouts:
             changes = Changes(self._context, self._context.clock.now())
             [mine] = await lock(session, Payout.id == row.id)
             mine.leased_until = mine.due_at = None  # others send it, or the last of them wakes it
-            groups = [[one] for one in found] if alone else [list(found)]
-            for group in groups if found else []:
-                await self._sending.send(session, group, changes)
+            if found:
+                await self._sending.send(session, found, changes, together=not alone)
             await save(session, changes)
             if found:
                 await wake_batch(session, row.batch_id, changes.now)
@@ -231,25 +240,22 @@ class Payouts:
                 await wake_batch(session, row.batch_id, self._context.clock.now())
                 await wake(await raw(session))
 
-    async def _locked(self, session: AsyncSession, row: Payout) -> Payout | None:
-        """The row as it stands, if it is still what was judged; else it is looked at again."""
-        [fresh] = await lock(session, Payout.id == row.id)
-        fresh.leased_until = None
-        same = (fresh.status, fresh.given, fresh.overdrawn, fresh.transaction_id) == (
-            row.status, row.given, row.overdrawn, row.transaction_id,
-        )  # fmt: skip
-        if not same:
-            fresh.due_at = fresh.due_at or self._context.clock.now()
-        return fresh if same else None
+    async def _locked(self, session: AsyncSession, rows: Sequence[Payout]) -> list[Payout]:
+        """Those that still are what was judged, as they stand; others are looked at again."""
+        before = {row.id: row for row in rows}
+        found = []
+        for fresh in await lock_ids(session, before):
+            fresh.leased_until = None
+            if _facts(fresh) == _facts(before[fresh.id]):
+                found.append(fresh)
+            else:
+                fresh.due_at = fresh.due_at or self._context.clock.now()
+        return found
 
-    async def _later(self, payout_id: UUID, seconds: int) -> None:
-        due_at = self._context.clock.now() + timedelta(seconds=seconds)
-        async with self._context.database.begin() as session:
-            await session.execute(
-                update(Payout)
-                .where(Payout.id == payout_id)
-                .values(due_at=due_at, leased_until=None)
-            )
+
+def _facts(row: Payout) -> tuple[object, ...]:
+    """What a judgement rests on, and others may change meanwhile."""
+    return row.status, row.given, row.overdrawn, row.transaction_id
 
 
 def _ended_unsent(own: Own) -> bool:

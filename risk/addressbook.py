@@ -3,7 +3,7 @@ his own address a known one and be paid in the same hour."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -111,6 +111,32 @@ async def lookup(
         .limit(1)
     )
     return (await session.scalars(query)).first()
+
+
+async def entries(
+    session: AsyncSession, merchants: Collection[UUID], addresses: Collection[str]
+) -> Sequence[AddressBookEntry]:
+    """All that these merchants' books say of these addresses, for `usable`."""
+    query = select(AddressBookEntry).where(
+        AddressBookEntry.merchant_id.in_(merchants),
+        AddressBookEntry.address.in_(addresses),
+        AddressBookEntry.removed_at.is_(None),
+    )
+    return (await session.scalars(query)).all()
+
+
+def usable(
+    known: Sequence[AddressBookEntry], merchant_id: UUID, network: str, address: str, at: datetime
+) -> AddressBookEntry | None:
+    """As `lookup`, of what was read before."""
+    fit = [
+        one
+        for one in known
+        if (one.merchant_id, one.address) == (merchant_id, address)
+        and one.network in (network, EVERYWHERE)
+        and one.usable_at <= at
+    ]
+    return max(fit, key=lambda one: one.network != EVERYWHERE, default=None)
 
 
 async def page(

@@ -3,6 +3,7 @@ signer's own policy (CHAIN 4): what it allows still has to pass there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -14,7 +15,7 @@ from core.networks import Catalog
 from core.singleton import lock_number
 from risk.document import parse
 from risk.evaluate import evaluate
-from risk.requests import record, sums
+from risk.requests import record, record_all, sums
 from risk.rules import Decision, Request, Ruleset
 from risk.tables import PolicyVersion
 
@@ -54,10 +55,27 @@ async def admit(session: AsyncSession, context: Context, request: Request) -> De
     One merchant's requests are judged one after the other until the commit: two that fit a window
     alone do not slip through it together.
     """
-    await _wait_turn(session, request.merchant_id)
-    decision = await judge(session, context, request)
-    await record(session, request, decision)
+    [decision] = await admit_all(session, context, [request])
     return decision
+
+
+async def admit_all(
+    session: AsyncSession, context: Context, asked: Sequence[Request]
+) -> list[Decision]:
+    """`admit` for several, in their order: each counts for those after it."""
+    for merchant_id in sorted({request.merchant_id for request in asked}):
+        await _wait_turn(session, merchant_id)
+    rules = await load(session, context.catalog)
+    windows = rules.windows()
+    if not windows:  # nobody is counted, so all are judged at once
+        decisions = [evaluate(rules, request, {}) for request in asked]
+        await record_all(session, list(zip(asked, decisions, strict=True)))
+        return decisions
+    decisions = []
+    for request in asked:
+        decisions.append(evaluate(rules, request, await sums(session, windows, request)))
+        await record(session, request, decisions[-1])
+    return decisions
 
 
 async def _wait_turn(session: AsyncSession, merchant_id: UUID) -> None:

@@ -33,7 +33,23 @@ class Past:
 
 async def record(session: AsyncSession, request: Request, decision: Decision) -> None:
     """Remembers what was said of a request; judged again, the newest answer counts."""
-    row = {
+    await record_all(session, [(request, decision)])
+
+
+async def record_all(session: AsyncSession, judged: Sequence[tuple[Request, Decision]]) -> None:
+    """`record` for several, in one statement."""
+    if not judged:
+        return
+    statement = insert(PolicyRequest).values([_values(*one) for one in judged])
+    newest = {c.name: c for c in statement.excluded if c.name != "reference"}
+    await session.execute(
+        statement.on_conflict_do_update(index_elements=["reference"], set_=newest)
+    )
+
+
+def _values(request: Request, decision: Decision) -> dict[str, Any]:
+    return {
+        "reference": request.reference,
         "merchant_id": request.merchant_id,
         "key_id": request.key_id,
         "initiator": request.initiator.value,
@@ -51,8 +67,6 @@ async def record(session: AsyncSession, request: Request, decision: Decision) ->
         "version": decision.version,
         "released": decision.effect == Effect.BLOCK,
     }
-    statement = insert(PolicyRequest).values(reference=request.reference, **row)
-    await session.execute(statement.on_conflict_do_update(index_elements=["reference"], set_=row))
 
 
 async def release(session: AsyncSession, reference: str, *, released: bool = True) -> None:

@@ -75,7 +75,7 @@ async def apply_batch(
     await grounds.advance(connection, network, ground, batch, now)
     shaken, of_wallets = await grounds.above(connection, network, batch.fork)
     arriving = arrivals(batch, ground.owners, ground.billed, ground.roles)
-    arriving = await x402_deposits.assign(connection, network, arriving)
+    arriving = await x402_deposits.assign(connection, network, arriving, now)
     ripe = grounds.ripe(network, ground)
     receiving = {one.owner.invoice_id for one in arriving if one.owner.invoice_id}
     cases = await lock(connection, shaken | (ripe - ground.wallets) | receiving)

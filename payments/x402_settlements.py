@@ -15,7 +15,7 @@ from core.context import Context
 from core.errors import NotFound
 from core.money import Asset
 from payments import x402_limits, x402_pay_to
-from payments.tables import Invoice
+from payments.tables import Deposit, Invoice
 from payments.x402_checks import CHANNEL, columns, heard, same
 from payments.x402_tables import Settlement
 from payments.x402_terms import NONCE_USED, NotPaid, Payment, judge
@@ -149,7 +149,7 @@ async def _json(session: AsyncSession, context: Context, row: Settlement) -> dic
         "amount": asset.format(row.amount),
         "payer": checksum(row.payer),
         "pay_to": checksum(row.pay_to),
-        "tx_hash": await _hash(session, sent),
+        "tx_hash": await _hash(session, row, sent),
         "invoice": ids.show("inv", row.invoice_id) if invoice else None,
         "resource": row.resource,
         "created_at": show_time(row.created_at),
@@ -173,16 +173,17 @@ def status_of(
     return ("mined" if sent.status in ("mined", "confirmed") else "sending"), None
 
 
-async def _hash(session: AsyncSession, sent: Transaction | None) -> str | None:
-    """Of the variant that was mined, else of the newest that nodes were given."""
-    if sent is None or sent.tx_hash is not None:
-        return sent.tx_hash if sent else None
-    variant = TransactionVariant
-    query = (
-        select(variant.tx_hash)
-        .where(variant.transaction_id == sent.id, variant.handed_at.is_not(None))
-        .order_by(variant.made_at.desc())
-        .limit(1)
+async def _hash(session: AsyncSession, row: Settlement, sent: Transaction | None) -> str | None:
+    """Of what brought the money, whoever sent it; else of our newest variant that nodes know."""
+    if sent is None:
+        return None
+    paid = select(Deposit.tx_hash).where(
+        Deposit.invoice_id == row.invoice_id, Deposit.status != "orphaned"
     )
-    found: str | None = await session.scalar(query)
-    return found
+    variant = TransactionVariant
+    handed = select(variant.tx_hash).where(
+        variant.transaction_id == sent.id, variant.handed_at.is_not(None)
+    )
+    newest = handed.order_by(variant.made_at.desc()).limit(1)
+    found: str | None = await session.scalar(paid.order_by(Deposit.id).limit(1))
+    return found or sent.tx_hash or await session.scalar(newest)

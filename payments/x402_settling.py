@@ -30,6 +30,7 @@ from payments.tables import Invoice
 from payments.views import invoice_json
 from payments.x402_carrying import NoRelayer, Ready, ready
 from payments.x402_checks import CHANNEL
+from payments.x402_deposits import LONGEST
 from payments.x402_tables import Settlement
 from payments.x402_terms import EXPIRED, NotPaid
 from prices.book import PriceBook
@@ -42,7 +43,6 @@ log = structlog.get_logger()
 LEASE_SECONDS = 30
 AWAY_SECONDS = 2
 MARGIN_SECONDS = 3  # what is left of an authorization must be enough for a block
-LONGEST = timedelta(days=1)  # that an invoice waits for an authorization without a near end
 
 _CLAIM = """
 with due as (

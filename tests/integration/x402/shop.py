@@ -140,6 +140,19 @@ class Shop:
         call = calldata(name, payer.address, nonce, made.v, *words)
         await self.world.node.send(self.token, data=call, gas=200_000)
 
+    async def send(self, body: dict[str, Any]) -> str:
+        """Somebody who has seen the authorization sends it; the transaction's hash."""
+        payload = body["paymentPayload"]["payload"]
+        signed, proof = payload["authorization"], bytes.fromhex(payload["signature"][2:])
+        call = calldata(
+            "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,"
+            "uint8,bytes32,bytes32)",
+            *(signed["from"], signed["to"], int(signed["value"])),
+            *(int(signed["validAfter"]), int(signed["validBefore"])),
+            *(bytes.fromhex(signed["nonce"][2:]), proof[64], proof[:32], proof[32:64]),
+        )
+        return await self.world.node.send(self.token, data=call, sender=3, gas=200_000)
+
     async def buy(self, payer: Any, times: int = 1) -> list[httpx.Response]:
         """Through x402's middleware and payer, in a thread of their own: its start-up blocks."""
         return await asyncio.to_thread(buy, self.url, self.key, self.accepts, payer, times)

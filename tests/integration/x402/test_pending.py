@@ -67,6 +67,30 @@ async def test_a_signer_that_is_away_makes_it_wait(shop: Shop) -> None:
     assert len(await shop.world.rows("transactions")) == 1
 
 
+async def test_somebody_else_sends_the_authorization_first(shop: Shop) -> None:
+    shop.signer.away = True
+    body = shop.sign(await shop.payer())
+    first = await settle(shop, body, 0)
+    number = first["extra"]["settlement"]
+    await becomes(shop, number, "sending")
+    sent = await shop.send(body)
+    done = await settle(shop, body, 20)
+    assert (done["success"], done["transaction"]) == (True, sent)
+    shop.signer.away = False
+    assert (await shop.get(f"x402/settlements/{number}"))["tx_hash"] == sent
+
+    async def given_up() -> bool:
+        [row] = await shop.world.rows("transactions")
+        return bool(row.status == "failed")
+
+    await eventually(given_up, 20)
+    assert (await settle(shop, body, 0)) == done
+    balances = await shop.world.balances()
+    assert balances["available", "USDC"] == -UNITS
+    assert ("inbox", "USDC") not in balances
+    await shop.world.assert_books_match_the_chain()
+
+
 async def test_a_fork_takes_it_back_and_gives_it_again(shop: Shop) -> None:
     body = shop.sign(await shop.payer())
     done = await shop.post("settle", body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -32,6 +32,9 @@ from wallets.transactions import Own
 from wallets.transactions import Status as TransactionStatus
 
 log = structlog.get_logger()
+
+Rows = Sequence[Payout]
+Step = Callable[[Rows], Awaitable[None]]
 
 CHANNEL = "payouts"
 TOGETHER = 25  # payouts that are judged by one set of statements
@@ -96,25 +99,24 @@ class Payouts:
             query = select(Payout).where(Payout.id.in_(payout_ids)).order_by(Payout.id)
             rows = (await session.scalars(query)).all()
         open_ = [row for row in rows if self._undecided(row)]
-        try:
-            if open_:
-                await self._patiently(open_, self._decide(open_))
-        except Exception:  # whichever it was must not keep the others waiting
-            if len(open_) < 2:
-                raise
-            log.exception("payouts_not_judged_together", payouts=len(open_))
-            for row in open_:
-                await self._patiently([row], self._decide([row]))
-        for row in rows:
-            if row not in open_:
-                await self._patiently([row], self._go_on(row))
+        steps = [([row], self._go_on) for row in rows if row not in open_]
+        failed = await self._all([(open_, self._decide), *steps] if open_ else steps)
+        if len(open_) > 1 and open_ in failed:  # whichever it was keeps none of the others waiting
+            await self._all([([row], self._decide) for row in open_])
 
-    async def _patiently(self, rows: Sequence[Payout], step: Awaitable[None]) -> None:
-        try:
-            await step
-        except (SignerAway, Unavailable) as error:
-            log.warning("payouts_wait", payouts=len(rows), error=str(error))
-            await payout_queue.put_off(self._context, [row.id for row in rows])
+    async def _all(self, steps: Sequence[tuple[Rows, Step]]) -> list[Rows]:
+        """Each of them, whatever becomes of the others; those that failed."""
+        failed = []
+        for rows, do in steps:
+            try:
+                await do(rows)
+            except (SignerAway, Unavailable) as error:
+                log.warning("payouts_wait", payouts=len(rows), error=str(error))
+                await payout_queue.put_off(self._context, [row.id for row in rows])
+            except Exception:  # the outermost step: the lease ends and they are claimed again
+                log.exception("step_failed", work="payouts", payouts=len(rows))
+                failed.append(rows)
+        return failed
 
     def _undecided(self, row: Payout) -> bool:
         open_ = row.status in OPEN and row.transaction_id is None
@@ -124,7 +126,8 @@ class Payouts:
         network = self._context.catalog.networks.get(row.network)
         return network is not None and joins(row, network)
 
-    async def _go_on(self, row: Payout) -> None:
+    async def _go_on(self, rows: Rows) -> None:
+        [row] = rows
         if row.status in BACK:
             await self._tidy(row)
         elif row.transaction_id is not None:
@@ -132,7 +135,7 @@ class Payouts:
         else:
             await self._send_batch(row)
 
-    async def _decide(self, rows: Sequence[Payout]) -> None:
+    async def _decide(self, rows: Rows) -> None:
         began = self._context.clock.now()
         words = await payout_decisions.screened(self._context, [row.id for row in rows])
         verdicts = {number: word for number, word in words.items() if word is not None}

@@ -34,7 +34,8 @@ class Worker(Generic[Row]):
 
     `claim(limit)` leases at most `limit` due rows (`for update skip locked`, wall time) and
     returns them; `do(row)` does the step and stores its outcome. Claims happen when somebody
-    notified, when the clock moved, when room became free, and every `poll_seconds`.
+    notified, when the clock moved, when room became free, and every `poll_seconds`. After a
+    notification work may gather first: what is less urgent lets the rest of the house go ahead.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Worker(Generic[Row]):
         *,
         parallel: int,
         poll_seconds: float = 1.0,
+        gather_seconds: float = 0,
     ) -> None:
         self._name = name
         self._claim = claim
         self._do = do
         self._parallel = parallel
         self._poll_seconds = poll_seconds
+        self._gather_seconds = gather_seconds
         self._running: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._full = False
@@ -111,6 +114,8 @@ class Worker(Generic[Row]):
     async def _on_notify(self, notified: Subscription) -> None:
         while True:
             await notified.next(None)
+            if self._gather_seconds:
+                await asyncio.sleep(self._gather_seconds)
             notified.drain()
             self._awake.set()
 

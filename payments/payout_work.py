@@ -58,7 +58,7 @@ class Payouts:
         self._signer = signer
         self._sending = Sending(context, signer, prepare)
         self._worker = Worker(
-            "payouts", self._groups, self._steps, parallel=parallel, poll_seconds=poll_seconds
+            "payouts", self._groups, self.steps, parallel=parallel, poll_seconds=poll_seconds
         )
 
     async def run(self) -> None:
@@ -91,9 +91,9 @@ class Payouts:
 
     async def step(self, payout_id: UUID) -> None:
         """Whatever a payout needs now; happening twice does no harm."""
-        await self._steps([payout_id])
+        await self.steps([payout_id])
 
-    async def _steps(self, payout_ids: Sequence[UUID]) -> None:
+    async def steps(self, payout_ids: Sequence[UUID]) -> None:
         """Those that wait for a judgement are judged together, the others one by one."""
         async with self._context.database.read() as session:
             query = select(Payout).where(Payout.id.in_(payout_ids)).order_by(Payout.id)

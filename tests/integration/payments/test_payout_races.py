@@ -16,11 +16,13 @@ from core.errors import Conflict
 from ledger.accounts import EQUITY, Debt, Role, merchant, place
 from ledger.journal import Entry, Kind, post, transfer
 from payments.payout_decisions import approvers
+from risk import drafts
 from risk.rules import Decision, Effect
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.leaving import PAYEE, REFUSES, Leaving, make_leaving
 from tests.waiting import eventually
 from tests.world import calldata, connect
+from wallets.intents import Order, payments_of
 from wallets.signer.client import Verdict
 
 ETHER = 10**18
@@ -232,6 +234,42 @@ async def test_tokens_that_keep_a_part_leave_one_by_one(shop: Leaving) -> None:
     held = [await shop.world.node.balance(a, token.address) for a in (*payees, shop.wallet)]
     assert held == [10 * ETHER * 99 // 100] * 2 + [80 * ETHER]
     assert (await shop.world.balances())[hot_place, "FEE"] == 80 * ETHER
+    await shop.assert_sound()
+
+
+async def test_one_that_cannot_be_judged_keeps_nobody_waiting(shop: Leaving) -> None:
+    """They are judged together; what the signer's answer to one of them breaks is its own."""
+
+    class Breaks(type(shop.signer)):  # type: ignore[misc]
+        async def check(self, order: Order) -> Verdict:
+            if payments_of(order.intent)[0].amount == ETHER // 4:
+                raise RuntimeError("nobody foresaw this")
+            said: Verdict = await super().check(order)
+            return said
+
+    shop.signer.__class__ = Breaks
+    asked = [await shop.ask(amount) for amount in ("0.1", "0.25", "0.5")]
+    await shop.payouts.steps(sorted(await shop.payouts.claim(16)))
+    shown = [(await shop.show(number))["status"] for number in asked]
+    assert shown == ["sending", "requested", "sending"]
+    await shop.assert_sound()
+
+
+async def test_judged_together_each_counts_for_the_next(shop: Leaving) -> None:
+    """Three that fit a policy's window alone: the third is above it."""
+    limit = {"asset": "ETH", "above": "1", "window_seconds": 86_400}
+    document = {
+        "default": {"effect": "allow"},
+        "rules": [{"name": "daily", "effect": "block", "amount": limit}],
+    }
+    context, by = shop.world.context, ids.new()
+    async with context.database.begin() as session:
+        draft = await drafts.write(session, document, 0, by, context.clock.now())
+        await drafts.publish(session, context, draft.version, by, "why", context.clock.now())
+    asked = [await shop.ask("0.4") for _ in range(3)]
+    await shop.payouts.steps(sorted(await shop.payouts.claim(16)))
+    shown = [(await shop.show(number))["status"] for number in asked]
+    assert shown == ["sending", "sending", "rejected"]
     await shop.assert_sound()
 
 

@@ -25,6 +25,7 @@ from tests.integration.wallets.signer.process import SHARED_KEY
 from wallets.sending import Sending
 from wallets.signer.client import SignerClient
 from wallets.sweeps import Sweeps
+from webhooks.desk import Desk
 
 
 async def main(url: str, network: Network, socket: Path, offset: float) -> None:
@@ -44,7 +45,7 @@ async def main(url: str, network: Network, socket: Path, offset: float) -> None:
             context.listener.run(("transactions", "sweeps")),
             Sweeps(context, network, slow, poll_seconds=0.1).run(),
             Sending(context, network, slow, signer, poll_seconds=0.1).run(),
-            follow(context, network, endpoints),
+            follow(context, network, endpoints, Desk()),
         )
 
 

@@ -39,7 +39,7 @@ def entries(store: Store, *, retired: bool = False) -> list[Entry]:
     """Oldest first."""
     rows = store.rows(
         "select address, label, kind, path, created_at, retired_at, holder, reference"
-        " from wallets left join holders using (address) order by created_at, address"
+        " from wallets left join holders using (address) order by created_at, wallets.rowid"
     )
     found = [
         Entry(

@@ -33,7 +33,7 @@ check: setup  ## format, lint, types, imports, dependencies, committed contracts
 
 test: setup  ## every test, in parallel, on a real database and a real chain
 	cd contracts && $(FORGE) test
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 soak: setup  ## the same kinds of test with the full numbers; resumable (SOAK=--list names them)
 	@$(BIN)/python -m tests.soak $(SOAK)

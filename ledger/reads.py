@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from core import clock, ids
 from core.errors import NotFound
 from core.networks import Catalog
+from core.pages import page_of
 from ledger.accounts import Debt, merchant
 from ledger.tables import AccountBalance, EntryChain, JournalEntry, PostingRow
 
@@ -121,19 +122,18 @@ async def entries(
 
     `merchant_id` None: an operator, all entries; else that merchant's only.
     """
-    query = select(JournalEntry)
-    if merchant_id is not None:
-        query = query.where(JournalEntry.merchant_id == merchant_id)
-    if reference is not None:
-        query = query.where(JournalEntry.reference == reference)
-    if account is not None:
-        touched = select(PostingRow.entry_id).where(PostingRow.account == account)
-        query = query.where(JournalEntry.id.in_(touched))
-    if cursor is not None:
-        query = query.where(JournalEntry.id < cursor)
-    query = query.order_by(JournalEntry.id.desc()).limit(limit + 1)
-    found = list(await session.scalars(query))
-    return await _shown(session, catalog, found[:limit]), len(found) > limit
+    touched = select(PostingRow.entry_id).where(PostingRow.account == account)
+    of_account = () if account is None else (JournalEntry.id.in_(touched),)
+    found, more = await page_of(
+        session,
+        JournalEntry,
+        limit,
+        cursor,
+        *of_account,
+        merchant_id=merchant_id,
+        reference=reference,
+    )
+    return await _shown(session, catalog, found), more
 
 
 async def entry(

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock, ids
 from core.errors import NotFound
+from core.pages import page_of
 from merchants import scopes as known
 from merchants.tables import ApiKey
 
@@ -90,13 +91,7 @@ async def page(
     session: AsyncSession, *, merchant_id: UUID | None, limit: int, cursor: UUID | None
 ) -> tuple[list[ApiKey], bool]:
     """Keys, newest first, of one merchant or (None) of all, and whether there are more."""
-    query = select(ApiKey).order_by(ApiKey.id.desc()).limit(limit + 1)
-    if merchant_id is not None:
-        query = query.where(ApiKey.merchant_id == merchant_id)
-    if cursor is not None:
-        query = query.where(ApiKey.id < cursor)
-    rows = list(await session.scalars(query))
-    return rows[:limit], len(rows) > limit
+    return await page_of(session, ApiKey, limit, cursor, merchant_id=merchant_id)
 
 
 def show(key: ApiKey) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock, ids
@@ -18,6 +17,7 @@ from core.context import Context
 from core.errors import Invalid, NotFound
 from core.money import FIAT
 from core.networks import Catalog
+from core.pages import page_of
 from merchants.tables import Merchant
 
 
@@ -107,11 +107,7 @@ async def page(
     session: AsyncSession, *, limit: int, cursor: UUID | None
 ) -> tuple[list[Merchant], bool]:
     """Merchants, newest first, and whether there are more."""
-    query = select(Merchant).order_by(Merchant.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(Merchant.id < cursor)
-    rows = list(await session.scalars(query))
-    return rows[:limit], len(rows) > limit
+    return await page_of(session, Merchant, limit, cursor)
 
 
 def show(merchant: Merchant) -> dict[str, Any]:

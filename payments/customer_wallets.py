@@ -17,6 +17,7 @@ from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound
 from core.networks import Catalog, Network
+from core.pages import page_of
 from ledger.accounts import Debt, wallet
 from ledger.reads import amount
 from ledger.tables import AccountBalance
@@ -122,16 +123,11 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more."""
-    query = select(Wallet).order_by(Wallet.id.desc()).limit(limit + 1)
-    if merchant_id is not None:
-        query = query.where(Wallet.merchant_id == merchant_id)
-    if customer is not None:
-        query = query.where(Wallet.customer_id == customer)
-    if cursor is not None:
-        query = query.where(Wallet.id < cursor)
-    rows = list(await session.scalars(query))
-    held = await balances(session, context.catalog, [row.id for row in rows[:limit]])
-    return [wallet_json(row, held) for row in rows[:limit]], len(rows) > limit
+    rows, more = await page_of(
+        session, Wallet, limit, cursor, merchant_id=merchant_id, customer_id=customer
+    )
+    held = await balances(session, context.catalog, [row.id for row in rows])
+    return [wallet_json(row, held) for row in rows], more
 
 
 async def balances(

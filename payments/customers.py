@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,6 +12,7 @@ from core import ids
 from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, NotFound
+from core.pages import page_of
 from payments.wallet_tables import Customer
 
 
@@ -58,15 +58,10 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more."""
-    query = select(Customer).order_by(Customer.id.desc()).limit(limit + 1)
-    if merchant_id is not None:
-        query = query.where(Customer.merchant_id == merchant_id)
-    if reference is not None:
-        query = query.where(Customer.reference == reference)
-    if cursor is not None:
-        query = query.where(Customer.id < cursor)
-    rows = list(await session.scalars(query))
-    return [customer_json(row) for row in rows[:limit]], len(rows) > limit
+    rows, more = await page_of(
+        session, Customer, limit, cursor, merchant_id=merchant_id, reference=reference
+    )
+    return [customer_json(row) for row in rows], more
 
 
 def customer_json(row: Customer) -> dict[str, Any]:

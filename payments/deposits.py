@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
 from core.errors import Conflict, NotFound
+from core.pages import newest_first
 from payments import heights
 from payments.tables import Deposit, Invoice
 from payments.views import currency_of, deposit_json
@@ -57,12 +58,7 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more. matched=False: what waits in the inbox."""
-    query = (
-        select(Deposit, Invoice)
-        .outerjoin(Invoice, Invoice.id == Deposit.invoice_id)
-        .order_by(Deposit.id.desc())
-        .limit(limit + 1)
-    )
+    query = select(Deposit, Invoice).outerjoin(Invoice, Invoice.id == Deposit.invoice_id)
     for condition, wanted in (
         (Deposit.merchant_id == merchant_id, merchant_id),
         (Deposit.invoice_id == invoice, invoice),
@@ -72,12 +68,10 @@ async def page(
     ):
         if wanted is not None:
             query = query.where(condition)
-    if cursor is not None:
-        query = query.where(Deposit.id < cursor)
     waiting = Deposit.inbox_reason.is_not(None) & Deposit.resolution.is_(None)
     if matched is not None:
         query = query.where(~waiting if matched else waiting)
-    rows = (await session.execute(query)).all()
+    rows = (await session.execute(newest_first(query, Deposit.id, limit, cursor))).all()
     known = await heights.load(session)
     shown = [
         deposit_json(deposit, currency_of(invoice) if invoice else None, context.catalog, known)

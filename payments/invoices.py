@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.context import Context
 from core.db import Base, Raw, raw
 from core.errors import NotFound
+from core.pages import page_of
 from payments import heights
 from payments.tables import Deposit, Invoice
 from payments.tiers import Heights
@@ -116,17 +117,14 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first; whether there are more. `cursor` is the last id of the page before."""
-    query = select(Invoice).order_by(Invoice.id.desc()).limit(limit + 1)
-    for condition, wanted in (
-        (Invoice.merchant_id == merchant_id, merchant_id),
-        (Invoice.status == status, status),
-        (Invoice.reference == reference, reference),
-    ):
-        if wanted is not None:
-            query = query.where(condition)
-    if created_after is not None:
-        query = query.where(Invoice.created_at > created_after)
-    if cursor is not None:
-        query = query.where(Invoice.id < cursor)
-    rows = (await session.scalars(query)).all()
-    return await render(session, context, rows[:limit]), len(rows) > limit
+    rows, more = await page_of(
+        session,
+        Invoice,
+        limit,
+        cursor,
+        *(() if created_after is None else (Invoice.created_at > created_after,)),
+        merchant_id=merchant_id,
+        status=status,
+        reference=reference,
+    )
+    return await render(session, context, rows), more

@@ -22,6 +22,7 @@ from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound
 from core.money import Asset
+from core.pages import page_of
 from payments.payout_facts import OPEN
 from payments.payout_tables import Approval, ApprovalSignature, Payout
 from wallets import intents
@@ -199,21 +200,15 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more."""
-    query = select(Approval).order_by(Approval.id.desc()).limit(limit + 1)
-    if merchant_id is not None:
-        query = query.where(Approval.merchant_id == merchant_id)
-    if status is not None:
-        query = query.where(Approval.status == status)
-    if cursor is not None:
-        query = query.where(Approval.id < cursor)
-    rows = (await session.scalars(query)).all()
+    rows, more = await page_of(
+        session, Approval, limit, cursor, merchant_id=merchant_id, status=status
+    )
     given: dict[UUID, list[ApprovalSignature]] = {row.id: [] for row in rows}
     of = ApprovalSignature.approval_id.in_(given)
     order = ApprovalSignature.given_at
     for one in await session.scalars(select(ApprovalSignature).where(of).order_by(order)):
         given[one.approval_id].append(one)
-    shown = [approval_json(row, given[row.id]) for row in rows[:limit]]
-    return shown, len(rows) > limit
+    return [approval_json(row, given[row.id]) for row in rows], more
 
 
 def approval_json(row: Approval, given: Sequence[ApprovalSignature]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.context import Context
 from core.errors import NotFound
 from core.ids import show as show_id
+from core.pages import page_of
 from payments.payout_tables import Approval, Payout, PayoutBatch, Refund
 from payments.payout_views import Beside, batch_json, payout_json
 
@@ -60,21 +61,18 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more."""
-    query = select(Payout).order_by(Payout.id.desc()).limit(limit + 1)
-    for condition, wanted in (
-        (Payout.merchant_id == merchant_id, merchant_id),
-        (Payout.status == status, status),
-        (Payout.reference == reference, reference),
-        (Payout.batch_id == batch, batch),
-    ):
-        if wanted is not None:
-            query = query.where(condition)
-    if cursor is not None:
-        query = query.where(Payout.id < cursor)
-    rows = (await session.scalars(query)).all()
-    beside = await beside_of(session, rows[:limit])
-    shown = [payout_json(row, context.catalog, beside) for row in rows[:limit]]
-    return shown, len(rows) > limit
+    rows, more = await page_of(
+        session,
+        Payout,
+        limit,
+        cursor,
+        merchant_id=merchant_id,
+        status=status,
+        reference=reference,
+        batch_id=batch,
+    )
+    beside = await beside_of(session, rows)
+    return [payout_json(row, context.catalog, beside) for row in rows], more
 
 
 async def show_batch(
@@ -101,18 +99,13 @@ async def batches(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, with their summaries but without their payouts, and whether there are more."""
-    query = select(PayoutBatch).order_by(PayoutBatch.id.desc()).limit(limit + 1)
-    if merchant_id is not None:
-        query = query.where(PayoutBatch.merchant_id == merchant_id)
-    if cursor is not None:
-        query = query.where(PayoutBatch.id < cursor)
-    found = (await session.scalars(query)).all()
+    found, more = await page_of(session, PayoutBatch, limit, cursor, merchant_id=merchant_id)
     rows: dict[UUID | None, list[Payout]] = defaultdict(list)
     of = Payout.batch_id.in_([batch.id for batch in found])
     for row in await session.scalars(select(Payout).where(of)):
         rows[row.batch_id].append(row)
-    shown = [batch_json(batch, rows[batch.id], context.catalog) for batch in found[:limit]]
-    return [{**one, "payouts": []} for one in shown], len(found) > limit
+    shown = [batch_json(batch, rows[batch.id], context.catalog) for batch in found]
+    return [{**one, "payouts": []} for one in shown], more
 
 
 async def beside_of(session: AsyncSession, rows: Sequence[Payout]) -> Beside:

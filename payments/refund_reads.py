@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
+from core.pages import newest_first
 from payments.payout_facts import Status
 from payments.payout_reads import beside_of
 from payments.payout_tables import Payout, Refund
@@ -38,16 +39,13 @@ async def page(
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more."""
     query = select(Refund, Payout).outerjoin(Payout, Payout.id == Refund.payout_id)
-    query = query.order_by(Refund.id.desc()).limit(limit + 1)
     if merchant_id is not None:
         query = query.where(Refund.merchant_id == merchant_id)
     if invoice is not None:
         query = query.where(Refund.invoice_id == invoice)
     if status is not None:
         query = query.where(_has(status))
-    if cursor is not None:
-        query = query.where(Refund.id < cursor)
-    rows = (await session.execute(query)).all()
+    rows = (await session.execute(newest_first(query, Refund.id, limit, cursor))).all()
     beside = await beside_of(session, [payout for _, payout in rows[:limit] if payout])
     shown = [refund_json(row, payout, context.catalog, beside) for row, payout in rows[:limit]]
     return shown, len(rows) > limit

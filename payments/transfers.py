@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
@@ -15,6 +15,7 @@ from core.clock import show as show_time
 from core.context import Context
 from core.errors import Invalid, InvalidAmount, NotFound
 from core.networks import Catalog
+from core.pages import page_of
 from ledger import journal
 from ledger.accounts import Debt, wallet
 from ledger.journal import Entry, Kind, post
@@ -114,16 +115,12 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more. `wallet_id`: from it or to it."""
-    query = select(Transfer).order_by(Transfer.id.desc()).limit(limit + 1)
-    if merchant_id is not None:
-        query = query.where(Transfer.merchant_id == merchant_id)
-    if wallet_id is not None:
-        either = (Transfer.from_wallet_id == wallet_id, Transfer.to_wallet_id == wallet_id)
-        query = query.where(or_(*either))
-    if cursor is not None:
-        query = query.where(Transfer.id < cursor)
-    rows = list(await session.scalars(query))
-    return [transfer_json(row, context.catalog) for row in rows[:limit]], len(rows) > limit
+    either = or_(Transfer.from_wallet_id == wallet_id, Transfer.to_wallet_id == wallet_id)
+    of_wallet = () if wallet_id is None else (either,)
+    rows, more = await page_of(
+        session, Transfer, limit, cursor, *of_wallet, merchant_id=merchant_id
+    )
+    return [transfer_json(row, context.catalog) for row in rows], more
 
 
 def transfer_json(row: Transfer, catalog: Catalog) -> dict[str, Any]:

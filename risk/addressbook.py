@@ -16,6 +16,7 @@ from core import clock, ids
 from core.addresses import checksum
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound
+from core.pages import page_of
 from risk import requests
 from risk.addresses import check
 from risk.tables import AddressBookEntry
@@ -149,17 +150,15 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[AddressBookEntry], bool]:
     """Entries, newest first; with `removed` the history as well. And whether there are more."""
-    query = select(AddressBookEntry).order_by(AddressBookEntry.id.desc()).limit(limit + 1)
-    if merchant_id is not None:
-        query = query.where(AddressBookEntry.merchant_id == merchant_id)
-    if address is not None:
-        query = query.where(AddressBookEntry.address == address.lower())
-    if not removed:
-        query = query.where(AddressBookEntry.removed_at.is_(None))
-    if cursor is not None:
-        query = query.where(AddressBookEntry.id < cursor)
-    rows = list(await session.scalars(query))
-    return rows[:limit], len(rows) > limit
+    return await page_of(
+        session,
+        AddressBookEntry,
+        limit,
+        cursor,
+        *(() if removed else (AddressBookEntry.removed_at.is_(None),)),
+        merchant_id=merchant_id,
+        address=address and address.lower(),
+    )
 
 
 def show(entry: AddressBookEntry, now: datetime) -> dict[str, Any]:

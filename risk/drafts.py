@@ -17,6 +17,7 @@ from core import clock, ids
 from core.context import Context
 from core.errors import Conflict, FieldError, Invalid
 from core.networks import Catalog
+from core.pages import page_of
 from core.singleton import lock_number
 from merchants.tables import ApiKey, Merchant
 from risk.coverage import warnings
@@ -116,11 +117,7 @@ async def history(
     session: AsyncSession, *, limit: int, cursor: UUID | None
 ) -> tuple[list[PolicyVersion], bool]:
     """Published policies, newest first, and whether there are more."""
-    query = select(PolicyVersion).order_by(PolicyVersion.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(PolicyVersion.id < cursor)
-    rows = list(await session.scalars(query))
-    return rows[:limit], len(rows) > limit
+    return await page_of(session, PolicyVersion, limit, cursor)
 
 
 async def review(

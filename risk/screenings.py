@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock, ids
 from core.addresses import checksum
 from core.errors import Conflict, Invalid, NotFound
+from core.pages import page_of
 from risk.screening import CHANNEL
 from risk.tables import Screening
 from risk.verdicts import Outcome
@@ -37,17 +38,15 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[Screening], bool]:
     """Screenings, newest first, and whether there are more."""
-    query = select(Screening).order_by(Screening.id.desc()).limit(limit + 1)
-    if address is not None:
-        query = query.where(Screening.address == address.lower())
-    if status is not None:
-        query = query.where(Screening.status == status)
-    if verdict is not None:
-        query = query.where(Screening.verdict == verdict)
-    if cursor is not None:
-        query = query.where(Screening.id < cursor)
-    rows = list(await session.scalars(query))
-    return rows[:limit], len(rows) > limit
+    return await page_of(
+        session,
+        Screening,
+        limit,
+        cursor,
+        address=address and address.lower(),
+        status=status,
+        verdict=verdict,
+    )
 
 
 async def decide(

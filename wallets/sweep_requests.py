@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
@@ -16,6 +16,7 @@ from core.addresses import checksum
 from core.context import Context
 from core.errors import FieldError, Invalid, NotFound
 from core.networks import Network
+from core.pages import page_of
 from wallets.sweep_cases import SweepCase, load, shown, told
 from wallets.sweep_facts import Status
 from wallets.sweep_tables import Sweep
@@ -113,17 +114,10 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more. Their items and what was skipped are left out."""
-    query = select(Sweep.id).order_by(Sweep.id.desc()).limit(limit + 1)
-    if network is not None:
-        query = query.where(Sweep.network == network)
-    if status is not None:
-        query = query.where(Sweep.status == status)
-    if cursor is not None:
-        query = query.where(Sweep.id < cursor)
-    numbers = list(await session.scalars(query))
-    cases = await load(session, numbers[:limit], locked=False)
+    rows, more = await page_of(session, Sweep, limit, cursor, network=network, status=status)
+    cases = await load(session, [row.id for row in rows], locked=False)
     made = [{**shown(context, case), "items": [], "skipped": []} for case in reversed(cases)]
-    return made, len(numbers) > limit
+    return made, more
 
 
 async def _addresses(session: AsyncSession, addresses: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core import clock, ids
 from core.db import raw
 from core.errors import Conflict, Invalid, NotFound
+from core.pages import newest_first
 from webhooks.events import LISTENS
 from webhooks.tables import Delivery, DeliveryAttempt, Event, WebhookEndpoint
 
@@ -122,12 +123,8 @@ async def page(
         select(Delivery, Event.type)
         .join(Event, Event.id == Delivery.event_id)
         .where(Delivery.endpoint_id == endpoint_id)
-        .order_by(Delivery.id.desc())
-        .limit(limit + 1)
     )
-    if cursor is not None:
-        query = query.where(Delivery.id < cursor)
-    rows = (await session.execute(query)).all()
+    rows = (await session.execute(newest_first(query, Delivery.id, limit, cursor))).all()
     attempts: defaultdict[UUID, list[DeliveryAttempt]] = defaultdict(list)
     for attempt in await session.scalars(
         select(DeliveryAttempt)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core import clock, ids
 from core.context import Context
 from core.errors import Invalid, NotFound
+from core.pages import page_of
 from merchants.merchants import new_webhook_secret
 from merchants.tables import Merchant
 from webhooks.events import NewEvent, emit
@@ -149,11 +150,7 @@ async def page(
     session: AsyncSession, merchant_id: UUID | None, *, limit: int, cursor: UUID | None
 ) -> tuple[list[WebhookEndpoint], bool]:
     """Newest first, and whether there are more."""
-    query = select(WebhookEndpoint).where(_owned(merchant_id))
-    if cursor is not None:
-        query = query.where(WebhookEndpoint.id < cursor)
-    rows = list(await session.scalars(query.order_by(WebhookEndpoint.id.desc()).limit(limit + 1)))
-    return rows[:limit], len(rows) > limit
+    return await page_of(session, WebhookEndpoint, limit, cursor, _owned(merchant_id))
 
 
 async def change(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +14,7 @@ from core.clock import show as show_time
 from core.context import Context
 from core.errors import NotFound
 from core.money import Asset
+from core.pages import newest_first
 from payments import x402_limits, x402_pay_to
 from payments.tables import Deposit, Invoice
 from payments.x402_checks import CHANNEL, columns, heard, same
@@ -109,10 +110,11 @@ async def show(
 ) -> dict[str, Any]:
     """As the API shows it. Raises NotFound, also for another merchant's."""
     async with context.database.read() as session:
-        row = await session.get(Settlement, settlement_id) if settlement_id else None
-        if row is None or merchant_id not in (None, row.merchant_id):
-            raise NotFound("no such settlement")
-        return await _json(session, context, row)
+        query = _with_what_became().where(Settlement.id == settlement_id)
+        found = (await session.execute(query)).one_or_none()
+    if found is None or merchant_id not in (None, found[0].merchant_id):
+        raise NotFound("no such settlement")
+    return _json(context, *found)
 
 
 async def page(
@@ -124,18 +126,44 @@ async def page(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more."""
-    query = select(Settlement).order_by(Settlement.id.desc()).limit(limit + 1)
+    query = _with_what_became()
     if merchant_id is not None:
         query = query.where(Settlement.merchant_id == merchant_id)
-    if cursor is not None:
-        query = query.where(Settlement.id < cursor)
-    rows = list(await session.scalars(query))
-    return [await _json(session, context, row) for row in rows[:limit]], len(rows) > limit
+    rows = (await session.execute(newest_first(query, Settlement.id, limit, cursor))).all()
+    return [_json(context, *row) for row in rows[:limit]], len(rows) > limit
 
 
-async def _json(session: AsyncSession, context: Context, row: Settlement) -> dict[str, Any]:
-    sent = await session.get(Transaction, row.transaction_id) if row.transaction_id else None
-    invoice = await session.get(Invoice, row.invoice_id) if sent else None
+def _with_what_became() -> Select[Settlement, Transaction, Invoice, Any]:
+    """Settlements, their transactions and invoices, and the hash of what brought the money, whoever
+    sent it; else of our newest variant that nodes know."""
+    variant = TransactionVariant
+    paid = select(Deposit.tx_hash).where(
+        Deposit.invoice_id == Settlement.invoice_id, Deposit.status != "orphaned"
+    )
+    handed = select(variant.tx_hash).where(
+        variant.transaction_id == Transaction.id, variant.handed_at.is_not(None)
+    )
+    tx_hash = func.coalesce(
+        paid.order_by(Deposit.id).limit(1).scalar_subquery(),
+        Transaction.tx_hash,
+        handed.order_by(variant.made_at.desc()).limit(1).scalar_subquery(),
+    )
+    return (
+        select(Settlement, Transaction, Invoice, tx_hash)
+        .outerjoin(Transaction, Transaction.id == Settlement.transaction_id)
+        .outerjoin(Invoice, Invoice.id == Settlement.invoice_id)
+    )
+
+
+def _json(
+    context: Context,
+    row: Settlement,
+    sent: Transaction | None,
+    invoice: Invoice | None,
+    tx_hash: str | None,
+) -> dict[str, Any]:
+    if sent is None:
+        invoice = tx_hash = None
     status, reason = status_of(row, sent, invoice)
     asset = context.catalog.asset(row.asset) or Asset(row.asset, 0, 0)
     return {
@@ -149,7 +177,7 @@ async def _json(session: AsyncSession, context: Context, row: Settlement) -> dic
         "amount": asset.format(row.amount),
         "payer": checksum(row.payer),
         "pay_to": checksum(row.pay_to),
-        "tx_hash": await _hash(session, row, sent),
+        "tx_hash": tx_hash,
         "invoice": ids.show("inv", row.invoice_id) if invoice else None,
         "resource": row.resource,
         "created_at": show_time(row.created_at),
@@ -171,19 +199,3 @@ def status_of(
     if sent.status in ("failed", "cancelled") or sent.succeeded is False:
         return "failed", "transaction_failed"
     return ("mined" if sent.status in ("mined", "confirmed") else "sending"), None
-
-
-async def _hash(session: AsyncSession, row: Settlement, sent: Transaction | None) -> str | None:
-    """Of what brought the money, whoever sent it; else of our newest variant that nodes know."""
-    if sent is None:
-        return None
-    paid = select(Deposit.tx_hash).where(
-        Deposit.invoice_id == row.invoice_id, Deposit.status != "orphaned"
-    )
-    variant = TransactionVariant
-    handed = select(variant.tx_hash).where(
-        variant.transaction_id == sent.id, variant.handed_at.is_not(None)
-    )
-    newest = handed.order_by(variant.made_at.desc()).limit(1)
-    found: str | None = await session.scalar(paid.order_by(Deposit.id).limit(1))
-    return found or sent.tx_hash or await session.scalar(newest)

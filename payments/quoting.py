@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,8 +15,8 @@ from chain.tokens import Abilities, abilities
 from core.clock import wall
 from core.context import Context
 from core.errors import ChainError, SignerAway, SignerRefused
+from core.network_rows import NetworkRows
 from core.networks import NATIVE, Network
-from core.work import Worker
 from payments import router_quotes as quotes
 from payments.router_tables import Quote
 from payments.tables import Invoice
@@ -54,8 +53,13 @@ select pg_notify('invoice', replace(invoice_id::text, '-', '')) from answered
 _LATER = "update router_quotes set due_at = %s, leased_until = null where id = %s"
 
 
-class Quoting:
-    """Quotes of one network; any number of workers may do this at once."""
+class Quoting(NetworkRows):
+    """Quotes of one network."""
+
+    name = "quotes"
+    channel = quotes.CHANNEL
+    claiming = _CLAIM
+    lease_seconds = LEASE_SECONDS
 
     def __init__(
         self,
@@ -67,35 +71,10 @@ class Quoting:
         parallel: int = 8,
         poll_seconds: float = 1.0,
     ) -> None:
-        self._context = context
-        self._network = network
+        super().__init__(context, network, parallel=parallel, poll_seconds=poll_seconds)
         self._endpoints = endpoints
         self._signer = signer
         self._abilities: dict[str, tuple[float, Abilities | None]] = {}
-        self._worker = Worker(
-            f"quotes {network.id}",
-            self.claim,
-            self.step,
-            parallel=parallel,
-            poll_seconds=poll_seconds,
-        )
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with self._context.listener.subscribe(quotes.CHANNEL) as notified:
-            await self._worker.run(notified, self._context.clock)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        now = wall()
-        values = {
-            "network": self._network.id,
-            "now": self._context.clock.now(),
-            "wall": now,
-            "leased_until": now + timedelta(seconds=LEASE_SECONDS),
-            "limit": limit,
-        }
-        async with self._context.database.statement() as connection:
-            return [row[0] for row in await (await connection.execute(_CLAIM, values)).fetchall()]
 
     async def step(self, quote_id: UUID) -> None:
         """Signed, refused, or later; happening twice does no harm."""

@@ -4,11 +4,41 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from chain import broadcast
+from chain.endpoints import Endpoints
+from chain.fees import FLOOR, Urgency
 from core.db import Database
 from core.money import Asset
 from core.networks import Network
 from payments.values import floor, worth
 from prices import book
+from wallets.intents import Order, Relay, RelayTransfer, transaction
+
+
+async def cost(
+    network: Network, endpoints: Endpoints, wallet: str, intent: Relay | RelayTransfer
+) -> tuple[int, int]:
+    """The gas that it takes from `wallet`, and wei per gas now.
+
+    Raises CannotPay, Reverts, ChainError.
+    """
+    order = Order(
+        id=intent.id,
+        network=network.id,
+        chain_id=network.chain_id,
+        wallet=wallet,
+        nonce=0,
+        gas=0,
+        max_fee=0,
+        priority_fee=0,
+        intent=intent,
+    )
+    call = transaction(order)
+    gas = await broadcast.simulate(
+        endpoints, sender=wallet, to=call.to, value=call.value, data=call.data
+    )
+    now = await broadcast.market(endpoints)
+    return gas, now.base_fee + max(now.tips[Urgency.FAST], FLOOR)
 
 
 class TooDear(Exception):

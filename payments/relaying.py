@@ -6,7 +6,6 @@ still send it himself. The gas of what is sent is the house's (MONEY 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -18,22 +17,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chain import broadcast
 from chain.broadcast import CannotPay, Reverts
 from chain.endpoints import Endpoints
-from chain.fees import FLOOR, Urgency
+from chain.fees import Urgency
 from chain.router import spent
 from core import ids
-from core.clock import wall
 from core.context import Context
 from core.db import raw
 from core.errors import ChainError, PriceUnavailable
+from core.network_rows import NetworkRows
 from core.networks import NATIVE, Network, RelayPolicy
-from core.work import Worker
 from payments import relay_fees
 from payments import router_quotes as quotes
 from payments.router_tables import Authorization, Quote
 from payments.tables import Invoice
 from wallets import hot, transactions
 from wallets.hot import WalletKind
-from wallets.intents import Order, PayWithAuthorization, Relay, transaction
+from wallets.intents import PayWithAuthorization, Relay
 from wallets.transactions import Purpose
 
 log = structlog.get_logger()
@@ -73,8 +71,13 @@ class _Ready:
     fee_cap: int
 
 
-class Relaying:
-    """Authorizations of one network; any number of workers may do this at once."""
+class Relaying(NetworkRows):
+    """Authorizations of one network."""
+
+    name = "relays"
+    channel = quotes.CHANNEL
+    claiming = _CLAIM
+    lease_seconds = LEASE_SECONDS
 
     def __init__(
         self,
@@ -85,33 +88,8 @@ class Relaying:
         parallel: int = 8,
         poll_seconds: float = 1.0,
     ) -> None:
-        self._context = context
-        self._network = network
+        super().__init__(context, network, parallel=parallel, poll_seconds=poll_seconds)
         self._endpoints = endpoints
-        self._worker = Worker(
-            f"relays {network.id}",
-            self.claim,
-            self.step,
-            parallel=parallel,
-            poll_seconds=poll_seconds,
-        )
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with self._context.listener.subscribe(quotes.CHANNEL) as notified:
-            await self._worker.run(notified, self._context.clock)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        now = wall()
-        values = {
-            "network": self._network.id,
-            "now": self._context.clock.now(),
-            "wall": now,
-            "leased_until": now + timedelta(seconds=LEASE_SECONDS),
-            "limit": limit,
-        }
-        async with self._context.database.statement() as connection:
-            return [row[0] for row in await (await connection.execute(_CLAIM, values)).fetchall()]
 
     async def step(self, authorization_id: UUID) -> None:
         """Prepared, refused, or later; happening twice does no harm."""
@@ -151,29 +129,13 @@ class Relaying:
         """Simulated and worth its gas. Raises Declined, ChainError, PriceUnavailable."""
         assert self._network.relay is not None  # noqa: S101  (judged)
         intent = intent_of(row, quote, self._network)
-        order = Order(
-            id=ids.show("tx", row.id),
-            network=self._network.id,
-            chain_id=self._network.chain_id,
-            wallet=wallet,
-            nonce=0,
-            gas=0,
-            max_fee=0,
-            priority_fee=0,
-            intent=intent,
-        )
-        call = transaction(order)
         try:
-            gas = await broadcast.simulate(
-                self._endpoints, sender=wallet, to=call.to, value=call.value, data=call.data
-            )
+            cost = await relay_fees.cost(self._network, self._endpoints, wallet, intent)
         except CannotPay:
             raise Declined("relayer_unavailable") from None
         except Reverts as error:
             raise await self._why(row, quote, error) from None
-        now = await broadcast.market(self._endpoints)
-        per_gas = now.base_fee + max(now.tips[Urgency.FAST], FLOOR)
-        fee_cap = await self._fee_cap(self._network.relay, quote, gas, per_gas)
+        fee_cap = await self._fee_cap(self._network.relay, quote, cost)
         held = await broadcast.balances(self._endpoints, wallet, [NATIVE])
         if held[NATIVE] < fee_cap:  # it would wait, and the payer with it
             raise Declined("relayer_unavailable", f"{wallet} holds too little for gas")
@@ -190,7 +152,7 @@ class Relaying:
             return Declined("authorization_used")
         return Declined("reverts", error.reason)
 
-    async def _fee_cap(self, policy: RelayPolicy, quote: Quote, gas: int, per_gas: int) -> int:
+    async def _fee_cap(self, policy: RelayPolicy, quote: Quote, cost: tuple[int, int]) -> int:
         """Wei that it may cost. Raises Declined when gas is too dear for what is paid."""
         asset = self._network.by_address()[quote.token].asset
         try:
@@ -199,7 +161,7 @@ class Relaying:
                 self._network,
                 (quote.amount, asset),
                 (policy.max_gas_percent, policy.max_fee),
-                (gas, per_gas),
+                cost,
                 self._context.clock.now(),
             )
         except relay_fees.TooDear as error:

@@ -7,11 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from chain import broadcast
 from chain.authorizations import standing
 from chain.broadcast import CannotPay, Reverts
 from chain.endpoints import Endpoints
-from chain.fees import FLOOR, Urgency
 from core import ids
 from core.context import Context
 from core.networks import Network
@@ -21,7 +19,7 @@ from payments.x402_terms import NONCE_USED, NotPaid
 from wallets import hot
 from wallets.addresses import salt_of
 from wallets.hot import WalletKind
-from wallets.intents import Order, RelayTransfer, transaction
+from wallets.intents import RelayTransfer
 
 
 class NoRelayer(Exception):
@@ -58,10 +56,13 @@ async def ready(
         nonce=row.nonce,
         signature=row.signature,
     )
-    gas = await _simulated(network, endpoints, relayer, intent)
-    now = await broadcast.market(endpoints)
-    per_gas = now.base_fee + max(now.tips[Urgency.FAST], FLOOR)
-    return Ready(relayer, intent, await _fee_cap(context, network, row, gas, per_gas))
+    try:
+        cost = await relay_fees.cost(network, endpoints, relayer, intent)
+    except CannotPay:
+        raise NoRelayer("the relayer cannot pay for gas") from None
+    except Reverts as error:
+        raise await _why(endpoints, intent, error) from None
+    return Ready(relayer, intent, await _fee_cap(context, network, row, cost))
 
 
 async def _ours(context: Context, merchant_id: UUID) -> tuple[str, UUID]:
@@ -73,32 +74,6 @@ async def _ours(context: Context, merchant_id: UUID) -> tuple[str, UUID]:
     if relayer is None:
         raise NoRelayer("there is no relayer")
     return relayer, address_id
-
-
-async def _simulated(
-    network: Network, endpoints: Endpoints, relayer: str, intent: RelayTransfer
-) -> int:
-    """The gas it takes."""
-    order = Order(
-        id=intent.id,
-        network=network.id,
-        chain_id=network.chain_id,
-        wallet=relayer,
-        nonce=0,
-        gas=0,
-        max_fee=0,
-        priority_fee=0,
-        intent=intent,
-    )
-    call = transaction(order)
-    try:
-        return await broadcast.simulate(
-            endpoints, sender=relayer, to=call.to, value=call.value, data=call.data
-        )
-    except CannotPay:
-        raise NoRelayer("the relayer cannot pay for gas") from None
-    except Reverts as error:
-        raise await _why(endpoints, intent, error) from None
 
 
 async def _why(endpoints: Endpoints, intent: RelayTransfer, error: Reverts) -> NotPaid:
@@ -113,7 +88,7 @@ async def _why(endpoints: Endpoints, intent: RelayTransfer, error: Reverts) -> N
 
 
 async def _fee_cap(
-    context: Context, network: Network, row: Check | Settlement, gas: int, per_gas: int
+    context: Context, network: Network, row: Check | Settlement, cost: tuple[int, int]
 ) -> int:
     if network.x402 is None:
         raise NotPaid("invalid_network", "nothing is settled on this network", row.payer)
@@ -124,7 +99,7 @@ async def _fee_cap(
             network,
             (row.amount, asset),
             (policy.max_gas_percent, policy.max_fee),
-            (gas, per_gas),
+            cost,
             context.clock.now(),
         )
     except relay_fees.TooDear as error:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
 
 from chain.endpoints import Endpoints
-from core.clock import wall
 from core.context import Context
 from core.errors import ChainError, PriceUnavailable
+from core.network_rows import NetworkRows
 from core.networks import Network
-from core.work import Worker
 from payments import x402_checks as checks
 from payments.x402_carrying import NoRelayer, ready
 from payments.x402_tables import Check
@@ -46,8 +45,13 @@ select pg_notify(%s, id::text) from answered
 """
 
 
-class Checking:
-    """Checks of one network; any number of workers may do this at once."""
+class Checking(NetworkRows):
+    """Checks of one network."""
+
+    name = "x402 checks"
+    channel = checks.CHANNEL
+    claiming = _CLAIM
+    lease_seconds = ASKED_SECONDS
 
     def __init__(
         self,
@@ -58,34 +62,12 @@ class Checking:
         parallel: int = 16,
         poll_seconds: float = 1.0,
     ) -> None:
-        self._context = context
-        self._network = network
+        super().__init__(context, network, parallel=parallel, poll_seconds=poll_seconds)
         self._endpoints = endpoints
-        self._worker = Worker(
-            f"x402 checks {network.id}",
-            self.claim,
-            self.step,
-            parallel=parallel,
-            poll_seconds=poll_seconds,
-        )
 
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with self._context.listener.subscribe(checks.CHANNEL) as notified:
-            await self._worker.run(notified, self._context.clock)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        now = wall()
-        values = {
-            "network": self._network.id,
-            "wall": now,
-            "old": now - KEPT,
-            "asked": now - timedelta(seconds=ASKED_SECONDS),
-            "leased_until": now + timedelta(seconds=ASKED_SECONDS),
-            "limit": limit,
-        }
-        async with self._context.database.statement() as connection:
-            return [row[0] for row in await (await connection.execute(_CLAIM, values)).fetchall()]
+    def values(self, now: datetime) -> dict[str, Any]:
+        asked = now - timedelta(seconds=ASKED_SECONDS)
+        return {**super().values(now), "old": now - KEPT, "asked": asked}
 
     async def step(self, check_id: UUID) -> None:
         """Valid, invalid, or unknown where nobody can tell now."""

@@ -7,7 +7,6 @@ refunds, events and the inbox are those of every payment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,12 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chain.endpoints import Endpoints
 from chain.fees import Urgency
 from core import ids
-from core.clock import wall
 from core.context import Context
 from core.db import raw
 from core.errors import ChainError, PriceUnavailable
+from core.network_rows import NetworkRows
 from core.networks import Network
-from core.work import Worker
 from payments import x402_limits
 from payments.tables import Invoice
 from payments.views import invoice_json
@@ -60,8 +58,13 @@ where id = %s and status = 'requested'
 """
 
 
-class Settling:
-    """Settlements of one network; any number of workers may do this at once."""
+class Settling(NetworkRows):
+    """Settlements of one network."""
+
+    name = "x402 settlements"
+    channel = CHANNEL
+    claiming = _CLAIM
+    lease_seconds = LEASE_SECONDS
 
     def __init__(
         self,
@@ -72,33 +75,8 @@ class Settling:
         parallel: int = 8,
         poll_seconds: float = 1.0,
     ) -> None:
-        self._context = context
-        self._network = network
+        super().__init__(context, network, parallel=parallel, poll_seconds=poll_seconds)
         self._endpoints = endpoints
-        self._worker = Worker(
-            f"x402 settlements {network.id}",
-            self.claim,
-            self.step,
-            parallel=parallel,
-            poll_seconds=poll_seconds,
-        )
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with self._context.listener.subscribe(CHANNEL) as notified:
-            await self._worker.run(notified, self._context.clock)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        now = wall()
-        values = {
-            "network": self._network.id,
-            "now": self._context.clock.now(),
-            "wall": now,
-            "leased_until": now + timedelta(seconds=LEASE_SECONDS),
-            "limit": limit,
-        }
-        async with self._context.database.statement() as connection:
-            return [row[0] for row in await (await connection.execute(_CLAIM, values)).fetchall()]
 
     async def step(self, settlement_id: UUID) -> None:
         """Prepared, refused, or later; happening twice does no harm."""

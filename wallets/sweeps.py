@@ -8,7 +8,6 @@ index, and asking for transactions is one database transaction with the sweep's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -22,12 +21,12 @@ from chain.endpoints import Endpoints
 from chain.fees import Urgency
 from core import ids
 from core.clock import show as show_time
-from core.clock import wall
 from core.context import Context
 from core.errors import ChainError
+from core.network_rows import NetworkRows
 from core.networks import Network, SweepPolicy
 from core.singleton import Lost, hold
-from core.work import DATABASE_AWAY, Worker
+from core.work import DATABASE_AWAY
 from wallets import hot, transactions
 from wallets.encoding import plain, read_intent
 from wallets.hot import WalletKind
@@ -70,8 +69,13 @@ returning s.id
 """
 
 
-class Sweeps:
-    """`policy` None: on command only."""
+class Sweeps(NetworkRows):
+    """Sweeps of one network; without a policy of its own, on command only."""
+
+    name = "sweeps"
+    channel = CHANNEL
+    claiming = _CLAIM
+    lease_seconds = LEASE_SECONDS
 
     def __init__(
         self,
@@ -81,38 +85,19 @@ class Sweeps:
         *,
         poll_seconds: float = 1.0,
     ) -> None:
-        self._context = context
-        self._network = network
+        super().__init__(context, network, parallel=2, poll_seconds=poll_seconds)
         self._planning = Planning(context, network, endpoints)
-        self._worker = Worker(
-            f"sweeps {network.id}", self.claim, self.step, parallel=2, poll_seconds=poll_seconds
-        )
 
     async def run(self) -> None:
         """Works until cancelled."""
         policy = self._network.sweeps
-        async with self._context.listener.subscribe(CHANNEL) as notified:
-            looking = asyncio.create_task(self._watch(policy)) if policy else None
-            try:
-                await self._worker.run(notified, self._context.clock)
-            finally:
-                if looking is not None:
-                    looking.cancel()
-                    await asyncio.gather(looking, return_exceptions=True)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        """Leases up to `limit` sweeps that something can be done about."""
-        now = wall()
-        values = {
-            "network": self._network.id,
-            "now": self._context.clock.now(),
-            "wall": now,
-            "leased_until": now + timedelta(seconds=LEASE_SECONDS),
-            "limit": limit,
-        }
-        async with self._context.database.statement() as connection:
-            cursor = await connection.execute(_CLAIM, values)
-            return [row[0] for row in await cursor.fetchall()]
+        looking = asyncio.create_task(self._watch(policy)) if policy else None
+        try:
+            await super().run()
+        finally:
+            if looking is not None:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
 
     async def step(self, sweep_id: UUID) -> None:
         """Whatever a sweep needs now; happening twice does no harm."""

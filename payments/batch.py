@@ -23,7 +23,7 @@ from payments import house, overdraft, payouts, screened, surplus, wallet_deposi
 from payments.cases import Case, Outcome, appraise, credit_pending, judge, lock, save, take_back
 from payments.depth import confirm, confirmed_above, release, set_policy
 from payments.ground import Ground
-from payments.intake import Valuer, arrivals, returned, take_in
+from payments.intake import Arrival, Valuer, arrivals, returned, take_in
 from payments.tables import Deposit, HouseMovement
 from payments.write import move_cursor, record_blocks, record_holdings, wake
 from prices import book
@@ -83,42 +83,11 @@ async def apply_batch(
     purses = await wallet_deposits.lock(connection, network, of_wallets, arriving, batch.fork)
 
     outcome = Outcome(context, ground.heights, now)
-    sure = confirmed_above(cases.values(), network, batch.fork)
-    gone = [d for _, d in take_back(cases.values(), network, batch.fork, outcome)]
     prices = await book.current(context.database, connection, ground.prices)
     valuer = Valuer(context.catalog, prices, now)
-    arrived = take_in(network, batch, arriving, cases, valuer)
-    quiet, back = returned(gone, arrived)
-    for _, deposit in arrived:
-        credit_pending(deposit, outcome)
-    for case in {case.invoice.id: case for case, _ in arrived}.values():
-        appraise(case, context)
-    screening = screened.ask(context, network, ground.screening, arrived)
-    set_policy(network, cases.values())
-    _tell_facts(cases, gone, arrived, quiet, back, outcome)
-    here = ground.guard.heights
-    # Confirmed before, and deep enough in the other block: it never stopped being confirmed.
-    unshaken = {d.id for _, d in arrived if d.id in back and d.tx_hash in sure}
-    confirm(network, cases.values(), here, now, only=unshaken)
-    release(cases.values())
-    for case in cases.values():
-        judge(case, ground.followed, outcome)
-    confirmed = confirm(network, cases.values(), here, now)
-    for case, deposit in confirmed:
-        outcome.tell_deposit("confirmed", case, deposit)
-    for case in {case.invoice.id: case for case, _ in confirmed}.values():
-        judge(case, ground.followed, outcome)
-
+    gone, arrived, asking = _decide(network, batch, ground, arriving, cases, valuer, outcome)
     in_wallets = wallet_deposits.receive(network, batch, ground, arriving, purses, valuer, outcome)
-
-    observed = Observed()
-    if ground.sending:
-        final = ground.guard.finalized
-        observed = await observe(connection, network, batch, finalized=final, now=now)
-    gas, news = await sweep_settling.settle(session, context, network, batch, observed, now)
-    outcome.entries.extend(gas)
-    outcome.events.extend(news)
-    await payouts.settle(session, observed, outcome)
+    observed = await _sent(session, network, batch, ground, outcome)
     changed = [*gone, *in_wallets.gone], [*(d for _, d in arrived), *in_wallets.arrived]
     lost, moved = await _house(session, network, batch, ground, observed.hashes, changed, outcome)
     async with connection.pipeline():
@@ -127,7 +96,7 @@ async def apply_batch(
         await save(connection, cases.values())
         await record_holdings(connection, *changed, lost, moved)
         await wallet_deposits.save(connection, purses.values())
-        await screened.record(connection, context, screening + in_wallets.screening, now)
+        await screened.record(connection, context, asking + in_wallets.screening, now)
         posting = await send(connection, outcome.entries)
         emitted = await emit_on(connection, outcome.events, now, lease)
         await wake(connection, network.id, cases)
@@ -145,6 +114,58 @@ async def apply_batch(
         len(changed[0]),
         await emitted.leased() if emitted else [],
     )
+
+
+def _decide(
+    network: Network,
+    batch: Batch,
+    ground: Ground,
+    arriving: Sequence[Arrival],
+    cases: Mapping[UUID, Case],
+    valuer: Valuer,
+    outcome: Outcome,
+) -> tuple[list[Deposit], list[tuple[Case, Deposit]], screened.Asking]:
+    """Each invoice from its deposits as these blocks leave them: which are gone, which arrived, and
+    what screening is to be told of these."""
+    sure = confirmed_above(cases.values(), network, batch.fork)
+    gone = [d for _, d in take_back(cases.values(), network, batch.fork, outcome)]
+    arrived = take_in(network, batch, arriving, cases, valuer)
+    quiet, back = returned(gone, arrived)
+    for _, deposit in arrived:
+        credit_pending(deposit, outcome)
+    for case in {case.invoice.id: case for case, _ in arrived}.values():
+        appraise(case, outcome.context)
+    asking = screened.ask(outcome.context, network, ground.screening, arrived)
+    set_policy(network, cases.values())
+    _tell_facts(cases, gone, arrived, quiet, back, outcome)
+    here = ground.guard.heights
+    # Confirmed before, and deep enough in the other block: it never stopped being confirmed.
+    unshaken = {d.id for _, d in arrived if d.id in back and d.tx_hash in sure}
+    confirm(network, cases.values(), here, outcome.now, only=unshaken)
+    release(cases.values())
+    for case in cases.values():
+        judge(case, ground.followed, outcome)
+    confirmed = confirm(network, cases.values(), here, outcome.now)
+    for case, deposit in confirmed:
+        outcome.tell_deposit("confirmed", case, deposit)
+    for case in {case.invoice.id: case for case, _ in confirmed}.values():
+        judge(case, ground.followed, outcome)
+    return gone, arrived, asking
+
+
+async def _sent(
+    session: AsyncSession, network: Network, batch: Batch, ground: Ground, outcome: Outcome
+) -> Observed:
+    """What became of transactions of ours, and of the sweeps and payouts that they carry."""
+    observed, now = Observed(), outcome.now
+    if ground.sending:
+        connection, final = await raw(session), ground.guard.finalized
+        observed = await observe(connection, network, batch, finalized=final, now=now)
+    gas, news = await sweep_settling.settle(session, outcome.context, network, batch, observed, now)
+    outcome.entries.extend(gas)
+    outcome.events.extend(news)
+    await payouts.settle(session, observed, outcome)
+    return observed
 
 
 def _tell_facts(

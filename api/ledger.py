@@ -132,7 +132,7 @@ async def accounts(
         {
             "object": "ledger_account",
             "account": row.account,
-            "asset": row.asset,
+            "asset": reads.symbol(row.asset),
             "balance": reads.amount(context.catalog, row.asset, row.balance),
         }
         for row in rows

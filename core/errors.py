@@ -20,6 +20,11 @@ BezantError
 |  |- RangeTooLarge       -32005, -32602: ask for less
 |  |- Inconsistent        answers that contradict each other or their own header
 |  `- ForkBelowFinalized  a finalized block changed: a person must decide
+|- VenueError             an exchange did not do what was asked (VENUES 2)
+|  |- VenueUnavailable    nothing was done; asking again is safe
+|  |  `- UnreadableAnswer it answered with what cannot be read
+|  |- OrderRefused        final: nothing was done, and the same would be refused again
+|  `- OutcomeUnknown      it may have been done: ask, never repeat blindly
 |- SignerError            no signature, so nothing can have left (CHAIN 4)
 |  |- SignerRefused       against its policy; its code says which rule
 |  |- NeedsApproval       allowed once enough approvers have signed
@@ -185,6 +190,47 @@ class ForkBelowFinalized(ChainError):
         super().__init__(f"{network}: the chain changed below the finalized block {number}")
         self.network = network
         self.number = number
+
+
+class VenueError(BezantError):
+    """An exchange did not do what was asked."""
+
+    code = "venue_error"
+
+
+class VenueUnavailable(VenueError):
+    """Nothing was done: no connection, a limit, a clock that differs, maintenance. Asking again is
+    safe, after `retry_after` seconds where the venue named them."""
+
+    code = "venue_unavailable"
+
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class UnreadableAnswer(VenueUnavailable):
+    """The venue answered with what cannot be read. After an order or a withdrawal that is an
+    unknown outcome instead."""
+
+    code = "unreadable_answer"
+
+
+class OrderRefused(VenueError):
+    """Final: nothing was done. `reason` is our stable word for why."""
+
+    code = "order_refused"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class OutcomeUnknown(VenueError):
+    """Sent, and not known whether it was done: ask by our id, never repeat blindly."""
+
+    code = "outcome_unknown"
 
 
 class SignerError(BezantError):

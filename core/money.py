@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import InvalidAmount
 
@@ -12,6 +12,8 @@ AMOUNT_PATTERN = r"^[0-9]{1,60}(\.[0-9]{1,30})?$"
 _AMOUNT = re.compile(r"[0-9]{1,60}(\.[0-9]{1,30})?", re.ASCII)
 # The most that NUMERIC(78,0) and a uint256 hold.
 LARGEST = 10**78 - 1
+# Exchanges count finer than a chain or a mint does: a fee of 0.00000123 EUR, 1.00000001 USDC.
+VENUE_DECIMALS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,19 @@ class Asset:
     decimals: int
     quote_decimals: int
     is_fiat: bool = False
+    is_fine: bool = False  # counted as venues do, see `at_venue`
+
+    @property
+    def code(self) -> str:
+        """Its name in the ledger: the symbol, with the decimals where they are a venue's."""
+        return f"{self.symbol}@{self.decimals}" if self.is_fine else self.symbol
+
+    def at_venue(self) -> Asset:
+        """The same thing as exchanges count it. Where that is finer it is an asset of its own in
+        the ledger (`EUR@18`), so that every sum is exact; `ledger.units` goes between the two."""
+        if self.decimals >= VENUE_DECIMALS:
+            return self
+        return replace(self, decimals=VENUE_DECIMALS, is_fine=True)
 
     def parse(self, text: str) -> int:
         """Major units as written by a person -> base units. Exact.

@@ -196,8 +196,11 @@ class Catalog:
         feeds = [feed for n in self.networks.values() for feed in n.feeds]
         return frozenset(self.assets) | {f.base for f in feeds} | {f.quote for f in feeds}
 
-    def asset(self, symbol: str) -> Asset | None:
-        return self.assets.get(symbol) or FIAT.get(symbol)
+    def asset(self, code: str) -> Asset | None:
+        """By symbol, or by its code in the ledger where that is a venue's (`EUR@18`)."""
+        symbol, at, _ = code.partition("@")
+        asset = self.assets.get(symbol) or FIAT.get(symbol)
+        return asset.at_venue() if asset and at else asset
 
     def pairs(self) -> Iterator[tuple[Network, Token]]:
         for network in self.networks.values():

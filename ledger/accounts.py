@@ -39,11 +39,30 @@ EQUITY = "equity"
 SUSPENSE = "suspense"
 LOSSES = "expense:losses"
 GAS = "expense:gas"
+EXCHANGE_FEES = "expense:exchange_fees"
 FEES = "income:fees"
+SPREAD = "income:spread"
+TRADING = "trading"  # what was given and got in conversions; its value is the gain or loss
+ROUNDING = "rounding"
+UNITS = "units"  # between an asset and the same one as venues count it: always worth nothing
 
 
 def place(network: str, role: Role) -> str:
     return f"network:{network}:{role}"
+
+
+def exchange(venue: str) -> str:
+    """What we hold at a venue, in the venue's units (`Asset.at_venue`)."""
+    return f"exchange:{venue}"
+
+
+def bank(account: str) -> str:
+    return f"bank:{account}"
+
+
+def transit(move_id: UUID) -> str:
+    """Left one place of ours and not yet at the other; in the asset's own units."""
+    return f"transit:{show('mov', move_id)}"
 
 
 def merchant(merchant_id: UUID, debt: Debt) -> str:

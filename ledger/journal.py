@@ -55,6 +55,22 @@ class Kind(StrEnum):
     """A transaction of ours was mined, whatever became of it: its gas left the wallet."""
     GAS_REVERSED = "gas_reversed"
     """The chain took that block back, and with it the gas."""
+    FILL = "fill"
+    """A venue executed an order of ours, or a part of it: both assets, and its fee."""
+    MOVE_SENT = "move_sent"
+    """Money of ours left one place for another: it is in transit."""
+    MOVE_ARRIVED = "move_arrived"
+    """It reached the other place."""
+    MOVE_REVERSED = "move_reversed"
+    """It did not leave after all, or came back."""
+    VENUE_TRANSFER = "venue_transfer"
+    """A venue credited or took money that no move of ours explains; a person is told."""
+    SETTLED_IN_FIAT = "settled_in_fiat"
+    """A merchant's crypto became his fiat (MONEY 5)."""
+    BANK = "bank"
+    """A line of a bank's statement."""
+    BREAK_RESOLVED = "break_resolved"
+    """A person decided about a difference that reconciliation found."""
 
 
 @dataclass(frozen=True, slots=True)

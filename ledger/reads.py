@@ -36,6 +36,11 @@ def amount(catalog: Catalog, asset: str, units: int) -> str:
     return str(units) if known is None else known.format(units)
 
 
+def symbol(code: str) -> str:
+    """An asset as people name it: `EUR`, also where it is counted as venues do (`EUR@18`)."""
+    return code.partition("@")[0]
+
+
 def own_accounts(merchant_id: UUID) -> list[str]:
     """All accounts that say what we owe this merchant."""
     return [merchant(merchant_id, debt) for debt in Debt]
@@ -156,7 +161,7 @@ async def _shown(
         postings[line.entry_id].append(
             {
                 "account": line.account,
-                "asset": line.asset,
+                "asset": symbol(line.asset),
                 "amount": amount(catalog, line.asset, line.amount),
             }
         )

@@ -16,6 +16,8 @@ from sandbox.processes import Child
 
 READY_LINE = 7  # of postmaster.pid
 START_SECONDS = 30
+# A shop's hot pages are few, and four workers with their loops want more than 100 connections.
+SETTINGS = ("shared_buffers=64MB", "max_connections=200")
 
 
 class Postgres:
@@ -44,7 +46,8 @@ class Postgres:
         binary = server.bin_path / "postgres"
         self.child = Child(
             "postgres",
-            [str(binary), "-D", str(self._directory), "-h", "", "-k", str(sockets)],
+            [str(binary), "-D", str(self._directory), "-h", "", "-k", str(sockets)]
+            + [word for setting in SETTINGS for word in ("-c", setting)],
             self._log,
             stop_signal=signal.SIGINT,  # fast shutdown: sessions are ended, all is flushed
             user=server.system_user,

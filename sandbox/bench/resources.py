@@ -28,11 +28,12 @@ class Process:
 
 
 async def measure(house: House) -> list[Row]:
-    """API, worker and PostgreSQL (there is no signer yet); Anvil stands for somebody's node."""
+    """API, worker, signer and PostgreSQL; Anvil stands for somebody's node."""
     await asyncio.sleep(SETTLE_SECONDS)
     pids = {
         "api": [house.sandbox.services.api.pid],
         "worker": [house.sandbox.services.worker.pid],
+        "signer": [house.sandbox.services.signer.pid],
         "PostgreSQL": family(_postmaster(house)),
     }
     memory = {name: sum(pss(pid) for pid in members) / 1e6 for name, members in pids.items()}
@@ -95,6 +96,7 @@ def _ticks(house: House) -> dict[str, int]:
     return {
         "api": now[house.sandbox.services.api.pid].own,
         "worker": now[house.sandbox.services.worker.pid].own,
+        "signer": now[house.sandbox.services.signer.pid].own,
         "PostgreSQL": sum(
             p.with_ended_children
             for p in now.values()

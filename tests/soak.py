@@ -41,9 +41,9 @@ class Item:
 
 ITEMS = (
     Item("kill", "SIGKILL of worker, API, database during 200 payments",
-         ["tests/e2e/test_kill.py"], seeds=20),
+         ["tests/e2e/test_kill.py"], seeds=5),
     Item("standby", "standby, stopped worker, restart with webhooks queued",
-         ["tests/e2e/test_standby.py"], seeds=10),
+         ["tests/e2e/test_standby.py"], seeds=3),
     Item("shop", "the main job over HTTP, checkout included", ["tests/e2e/test_shop.py"], seeds=3),
     Item("machine", "state machine over everything, 200 examples a run",
          ["tests/integration/payments/test_machine.py"], seeds=10),

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import psycopg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from core.clock import Clock
 from core.context import Context
@@ -27,6 +27,8 @@ Row = TypeVar("Row")
 
 # The database is away or refuses: nothing is known, the next poll tries again.
 DATABASE_AWAY = (psycopg.Error, SQLAlchemyError, OSError)
+# Of these, what no fault of ours can be: in the middle of a step its connection was lost.
+INTERRUPTED = (psycopg.OperationalError, OperationalError, InterfaceError, OSError)
 
 
 class Worker(Generic[Row]):
@@ -103,6 +105,8 @@ class Worker(Generic[Row]):
     async def _step(self, row: Row) -> None:
         try:
             await self._do(row)
+        except INTERRUPTED as error:  # the lease ends and the row is claimed again
+            log.warning("step_interrupted", work=self._name, error=type(error).__name__)
         except Exception:  # the outermost step: the lease ends and the row is claimed again
             log.exception("step_failed", work=self._name)
 

@@ -25,6 +25,16 @@ class BreakKind(StrEnum):
     """The world has it, the books do not."""
     MISSING_ON_CHAIN = "missing_on_chain"
     """The books have it, the chain does not (any more)."""
+    MISSING_AT_VENUE = "missing_at_venue"
+    """The books have it, the venue does not show it."""
+    AMOUNT = "amount"
+    """Both sides have it, with different amounts; or a sum that no single item explains."""
+    DUPLICATE = "duplicate"
+    """The books have the same thing twice."""
+    TIMING = "timing"
+    """One side has it already, the other is known to be under way: closes when it arrives."""
+    FEE = "fee"
+    """Both sides agree but for what was charged."""
     ORPHAN = "orphan"
     """Something without a known origin, or a chain that contradicts what was final."""
 
@@ -40,13 +50,14 @@ class Difference:
     expected: int | None = None
     actual: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    run_id: UUID | None = None
 
 
 async def open_break(
     session: AsyncSession, difference: Difference, now: datetime
 ) -> BreakRow | None:
-    """The new Break, or None when the same difference stands open already: then that one names
-    what is expected and there by now."""
+    """The new Break, or None when the same difference stands open already: then that one tells
+    what is known by now."""
     statement = (
         insert(BreakRow)
         .values(
@@ -60,11 +71,17 @@ async def open_break(
             facts=difference.facts,
             status="open",
             opened_at=now,
+            run_id=difference.run_id,
         )
         .on_conflict_do_update(
             index_elements=["key"],
             index_where=text("status <> 'resolved'"),
-            set_={"expected": difference.expected, "actual": difference.actual},
+            set_={
+                "kind": difference.kind.value,
+                "expected": difference.expected,
+                "actual": difference.actual,
+                "facts": difference.facts,
+            },
         )
         .returning(BreakRow, literal_column("xmax = 0", Boolean()))  # true: inserted, not updated
         .execution_options(populate_existing=True)
@@ -74,13 +91,14 @@ async def open_break(
 
 
 async def close_break(
-    session: AsyncSession, key: str, resolution: str, now: datetime
+    session: AsyncSession, key: str, resolution: str, now: datetime, *, by: str | None = None
 ) -> BreakRow | None:
-    """Resolves the open Break of this difference; None when there is none."""
+    """Resolves the open Break of this difference; None when there is none. by: the TypeID of who
+    did, where that is not the difference's own maker."""
     statement = (
         update(BreakRow)
         .where(BreakRow.key == key, BreakRow.status != "resolved")
-        .values(status="resolved", resolved_at=now, resolution=resolution)
+        .values(status="resolved", resolved_at=now, resolution=resolution, resolved_by=by)
         .returning(BreakRow)
         .execution_options(populate_existing=True)
     )
@@ -115,7 +133,11 @@ def break_json(row: BreakRow, catalog: Catalog, now: datetime) -> dict[str, Any]
         "age_seconds": int((now - row.opened_at).total_seconds()),
         "owner": row.owner,
         "created_at": show_time(row.opened_at),
+        "acknowledged_at": show_time(row.acknowledged_at) if row.acknowledged_at else None,
         "resolved_at": show_time(row.resolved_at) if row.resolved_at else None,
+        "resolved_by": row.resolved_by,
         "resolution": row.resolution,
         "note": row.note,
+        "reconciliation": ids.show("rec", row.run_id) if row.run_id else None,
+        "entry": ids.show("je", row.entry_id) if row.entry_id else None,
     }

@@ -83,6 +83,7 @@ class BreakRow(Base):
     __tablename__ = "breaks"
     __table_args__ = (
         Index("breaks_once", "key", unique=True, postgresql_where=text("status <> 'resolved'")),
+        Index("breaks_run", "run_id", postgresql_where=text("run_id is not null")),
     )
 
     id: Mapped[Id]
@@ -99,3 +100,7 @@ class BreakRow(Base):
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     resolution: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[UUID | None] = mapped_column(Uuid)  # the run that found it first
+    acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    resolved_by: Mapped[str | None] = mapped_column(Text)  # a key's TypeID, or a run's
+    entry_id: Mapped[UUID | None] = mapped_column(Uuid)  # what the resolution posted

@@ -9,7 +9,9 @@ import payments.tables
 import payments.wallet_tables
 import payments.x402_tables
 import prices.tables
+import reconciliation.tables
 import risk.tables
+import treasury.conversion_tables
 import wallets.sweep_tables
 import wallets.tables
 import webhooks.tables
@@ -25,7 +27,9 @@ PACKAGES = (
     payments.wallet_tables,
     payments.x402_tables,
     prices.tables,
+    reconciliation.tables,
     risk.tables,
+    treasury.conversion_tables,
     wallets.sweep_tables,
     wallets.tables,
     webhooks.tables,

@@ -15,7 +15,7 @@ from core.context import Context
 from core.db import raw
 from core.errors import SignerAway, Unavailable
 from core.listen import Subscription
-from core.work import Worker
+from core.work import INTERRUPTED, Worker
 from payments import payout_approvals, payout_decisions, payout_queue, refund_inbox
 from payments.payout_cases import Changes, lock, lock_ids, rejudge_all
 from payments.payout_decisions import Said
@@ -113,7 +113,9 @@ class Payouts:
             except (SignerAway, Unavailable) as error:
                 log.warning("payouts_wait", payouts=len(rows), error=str(error))
                 await payout_queue.put_off(self._context, [row.id for row in rows])
-            except Exception:  # the outermost step: the lease ends and they are claimed again
+            except INTERRUPTED as error:  # the lease ends and they are claimed again
+                log.warning("step_interrupted", work="payouts", error=type(error).__name__)
+            except Exception:  # the outermost step: as well
                 log.exception("step_failed", work="payouts", payouts=len(rows))
                 failed.append(rows)
         return failed

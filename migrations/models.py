@@ -9,9 +9,11 @@ import payments.tables
 import payments.wallet_tables
 import payments.x402_tables
 import prices.tables
+import prices.venue_tables
 import reconciliation.tables
 import risk.tables
 import treasury.conversion_tables
+import treasury.quote_tables
 import wallets.sweep_tables
 import wallets.tables
 import webhooks.tables
@@ -27,8 +29,10 @@ PACKAGES = (
     payments.wallet_tables,
     payments.x402_tables,
     prices.tables,
+    prices.venue_tables,
     reconciliation.tables,
     risk.tables,
+    treasury.quote_tables,
     treasury.conversion_tables,
     wallets.sweep_tables,
     wallets.tables,

@@ -98,10 +98,12 @@ async def apply_batch(
         await wallet_deposits.save(connection, purses.values())
         await screened.record(connection, context, asking + in_wallets.screening, now)
         posting = await send(connection, outcome.entries)
+        standing = await overdraft.ask(connection, outcome.entries)
         emitted = await emit_on(connection, outcome.events, now, lease)
         await wake(connection, network.id, cases)
     told = len(outcome.events)
-    await overdraft.review(session, (await settle(posting, outcome.entries)).balances, outcome)
+    balances = (await settle(posting, outcome.entries)).balances
+    await overdraft.review(session, balances, outcome, standing)
     await emit_on(connection, outcome.events[told:], now)
     return Applied(
         ground.guard.number,

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db import raw
+from core.db import Raw, raw
 from core.ids import show
 from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
+from ledger.journal import Entry
 from ledger.tables import BreakRow
 from payments import payout_holds
 from payments.cases import Outcome
 from webhooks.events import NewEvent
 
+Account = tuple[str, str]  # its name, and the asset
+
 _STANDING = "select key from breaks where key = any(%s) and status <> 'resolved'"
 
 
+async def ask(connection: Raw, entries: Sequence[Entry]) -> AsyncCursor[Any] | None:
+    """Which Breaks stand for the accounts of these entries, for `review`: in one round trip with
+    their posting, after it. By then the accounts are locked, so the answer cannot change."""
+    return await _ask(connection, {(p.account, p.asset) for e in entries for p in e.postings})
+
+
+async def _ask(connection: Raw, accounts: Iterable[Account]) -> AsyncCursor[Any] | None:
+    keys = [_key(*pair) for pair in accounts if _may_overdraw(*pair)]
+    return await connection.execute(_STANDING, (keys,)) if keys else None
+
+
 async def review(
-    session: AsyncSession, balances: Mapping[tuple[str, str], int], outcome: Outcome
+    session: AsyncSession,
+    balances: Mapping[Account, int],
+    outcome: Outcome,
+    asked: AsyncCursor[Any] | None = None,
 ) -> None:
     """A reversal may overdraw a merchant or a wallet (MONEY 1): while it lasts a Break says so.
 
     `balances` are the touched accounts after posting, debit positive: an `available` above zero
-    is money that the chain took back after it was ours to give.
+    is money that the chain took back after it was ours to give. `asked`: what `ask` gave, where
+    it was asked already.
     """
-    touched = sorted(pair for pair in balances if pair[0].endswith(":available"))
+    touched = sorted(pair for pair in balances if _may_overdraw(*pair))
     if not touched:
         return
-    connection = await raw(session)
-    cursor = await connection.execute(_STANDING, ([_key(*pair) for pair in touched],))
-    standing = {row[0] for row in await cursor.fetchall()}
+    asked = asked or await _ask(await raw(session), touched)
+    standing = {row[0] for row in await asked.fetchall()} if asked else set()
     overdrawn = [pair for pair in touched if balances[pair] > 0]
     whole = [pair for pair in touched if balances[pair] <= 0 and _key(*pair) in standing]
     await payout_holds.review(session, overdrawn, whole, outcome)
@@ -50,6 +69,10 @@ async def review(
             await open_and_tell(session, difference, outcome)
         elif key in standing:
             await close_and_tell(session, key, "later deposits filled it", outcome)
+
+
+def _may_overdraw(account: str, _asset: str) -> bool:
+    return account.endswith(":available")
 
 
 def _key(account: str, asset: str) -> str:

@@ -1,0 +1,74 @@
+"""The books of a venue: what makers quote and what rests there of ours, and what of it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sandbox.exchanges.makers import Makers
+from sandbox.exchanges.matching import Match, Orders, Resting
+from sandbox.exchanges.types import SimBook, SimBookChange, SimMarket
+
+Levels = dict[int, int]
+MakerTrade = tuple[int, Match]  # an order of ours that a new quote met
+
+
+class BookOf:
+    """One market's. `mid` 0: nobody quotes yet."""
+
+    def __init__(self, market: SimMarket, seed: str, sequence: int) -> None:
+        self.market = market
+        self.mid = 0
+        self.sequence = sequence
+        self.orders = Orders()
+        self._makers = Makers(market, seed)
+        self._shown: tuple[Levels, Levels] = ({}, {})
+
+    def requote(self, mid: int) -> list[MakerTrade]:
+        """The makers move to `mid`; new quotes that cross orders of ours execute them."""
+        self.mid = mid
+        for ladder in self.orders.sides.values():
+            ladder.keep(lambda resting: resting.order_id is not None)
+        met: list[MakerTrade] = []
+        for side, quotes in self._makers.quote(mid).items():
+            for quote in quotes:
+                for match in self.orders.match(side, quote.quantity, quote.price):
+                    quote.quantity -= match.quantity
+                    assert match.resting.order_id is not None  # noqa: S101  (quotes do not cross)
+                    met.append((match.resting.order_id, match))
+                if quote.quantity:
+                    self.orders.sides[side].add(quote)
+        return met
+
+    def refill(self) -> None:
+        self._makers.refill(self.orders)
+
+    def rest(self, side: str, price: int, quantity: int, order_id: int) -> None:
+        self.orders.sides[side].add(Resting(price, quantity, order_id))
+
+    def remove(self, side: str, order_id: int) -> None:
+        self.orders.sides[side].keep(lambda resting: resting.order_id != order_id)
+
+    def show(self, depth: int) -> SimBook:
+        return SimBook(
+            bids=tuple(self.orders.sides["buy"].levels(depth).items()),
+            asks=tuple(self.orders.sides["sell"].levels(depth).items()),
+            sequence=self.sequence,
+        )
+
+    def change(self) -> SimBookChange | None:
+        """What is different since this was last asked; each changed level counts one."""
+        now = self.orders.sides["buy"].levels(), self.orders.sides["sell"].levels()
+        bids, asks = (_difference(a, b) for a, b in zip(self._shown, now, strict=True))
+        self._shown = now
+        if not bids and not asks:
+            return None
+        first = self.sequence + 1
+        self.sequence += len(bids) + len(asks)
+        return SimBookChange(
+            symbol=self.market.symbol, first=first, last=self.sequence, bids=bids, asks=asks
+        )
+
+
+def _difference(old: Mapping[int, int], new: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+    gone = [(price, 0) for price in old if price not in new]
+    return (*gone, *((p, quantity) for p, quantity in new.items() if old.get(p) != quantity))

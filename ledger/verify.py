@@ -18,21 +18,28 @@ MOST_NAMED = 100  # problems of one kind that are named one by one
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`kind`: hash, gap, missing_entry, unchained, unbalanced, balance. `entry` is its TypeID."""
+    """`kind`: hash, gap, missing_entry, unchained, unbalanced, balance. `entry` is its TypeID.
+    Of a balance: the `account`, its `asset`, what the postings sum to and what it says."""
 
     kind: str
     entry: str | None
     message: str
+    account: str | None = None
+    asset: str | None = None
+    expected: int | None = None
+    actual: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`entries` are chained ones, `head` the last one's hash; `pending` wait for their number."""
+    """`entries` are chained ones, `head` the last one's hash; `pending` wait for their number.
+    `seq` is the last one's number."""
 
     entries: int
     head: bytes
     pending: int
     problems: tuple[Problem, ...]
+    seq: int = 0
 
     @property
     def ok(self) -> bool:
@@ -69,36 +76,47 @@ where not exists (select from journal_entries j where j.id = p.entry_id)
 order by p.entry_id limit %s
 """
 _BALANCES = """
-select coalesce(b.account, s.account) || ' in ' || coalesce(b.asset, s.asset) || ': the balance is '
-    || coalesce(b.balance, 0)::text || ', the postings sum to ' || coalesce(s.total, 0)::text
+select coalesce(b.account, s.account), coalesce(b.asset, s.asset), coalesce(s.total, 0),
+    coalesce(b.balance, 0)
 from account_balances b
 full join (select account, asset, sum(amount) as total from postings group by account, asset) s
     on s.account = b.account and s.asset = b.asset
 where coalesce(b.balance, 0) <> coalesce(s.total, 0)
-order by 1 limit %s
+order by 1, 2 limit %s
 """
+_LINK = "select hash from entry_chain where seq = %s"
 
 
-async def verify(database: Database) -> Report:
-    """Reads the whole ledger in one snapshot; payments go on meanwhile."""
+async def verify(database: Database, after: int = 0, head: bytes = GENESIS) -> Report:
+    """Reads the ledger in one snapshot; payments go on meanwhile.
+
+    Hashes are recomputed of the entries behind number `after`, whose own hash must be `head`:
+    what was proved once need not be walked again. Sums and balances are always all.
+    """
     async with database.read() as session:
         connection = await raw(session)
         await connection.execute("set transaction isolation level repeatable read read only")
-        entries, head, problems = await _walk(connection)
+        entries, seq, head, problems = await _walk(connection, after, head)
         problems += await _entries(connection, "missing_entry", _ORPHANS)
         problems += await _entries(connection, "unchained", _UNCHAINED)
         problems += await _entries(connection, "unbalanced", _UNBALANCED)
         cursor = await connection.execute(_BALANCES, [MOST_NAMED])
-        problems += [Problem("balance", None, row[0]) for row in await cursor.fetchall()]
+        problems += [_balance(*row) for row in await cursor.fetchall()]
         cursor = await connection.execute("select count(*) from entry_pending")
         pending = (await cursor.fetchone() or (0,))[0]
-    return Report(entries, head, pending, tuple(problems))
+    return Report(entries, head, pending, tuple(problems), seq)
 
 
-async def _walk(connection: Raw) -> tuple[int, bytes, list[Problem]]:
+async def _walk(connection: Raw, seq: int, head: bytes) -> tuple[int, int, bytes, list[Problem]]:
     """Recomputes each hash from the stored one before it: every change is named by itself."""
-    count, seq, head = 0, 0, GENESIS
+    count = seq
     problems: list[Problem] = []
+    if seq:
+        kept = await (await connection.execute(_LINK, [seq])).fetchone()
+        if kept is None or kept[0] != head:
+            said = "is gone" if kept is None else "has another hash than when it was proved"
+            problems.append(Problem("hash", None, f"entry {seq} of the chain {said}"))
+            head = kept[0] if kept else head
     async with connection.cursor(row_factory=dict_row) as cursor:
         while True:
             await cursor.execute(_CHAIN, [seq, BATCH])
@@ -109,7 +127,12 @@ async def _walk(connection: Raw) -> tuple[int, bytes, list[Problem]]:
                 seq, head = row["seq"], row["hash"]
             count += len(rows)
             if len(rows) < BATCH:
-                return count, head, problems
+                return count, seq, head, problems
+
+
+def _balance(account: str, asset: str, expected: int, actual: int) -> Problem:
+    said = f"{account} in {asset}: the balance is {actual}, the postings sum to {expected}"
+    return Problem("balance", None, said, account, asset, expected, actual)
 
 
 def _judge(row: dict[str, Any], before: int, head: bytes) -> list[Problem]:

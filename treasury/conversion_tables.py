@@ -84,6 +84,7 @@ class Order(Base):
     absent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     told_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # a Break was opened
     written_off: Mapped[bool] = mapped_column(Boolean)  # a person resolved that Break
+    dead: Mapped[bool] = mapped_column(Boolean)  # believed not to be there: nothing follows it
     venue_id: Mapped[str | None] = mapped_column(Text)
     venue_status: Mapped[str | None] = mapped_column(Text)
     venue_filled: Mapped[Units]

@@ -71,6 +71,7 @@ def _orders() -> None:
         _moment("absent_at", nullable=True),
         _moment("told_at", nullable=True),
         sa.Column("written_off", sa.Boolean(), nullable=False),
+        sa.Column("dead", sa.Boolean(), nullable=False),
         _text("venue_id", nullable=True),
         _text("venue_status", nullable=True),
         _units("venue_filled"),

@@ -1,7 +1,7 @@
 """Schemathesis over the OpenAPI document: no failure of ours, no answer that is not documented.
 
-Few examples here, and the slow coverage phase as a merchant only; `make soak` runs every
-phase for both, with 200 examples an operation.
+Few examples here, and the slow coverage phase for a third of the operations, as a merchant;
+`make soak` runs every phase for everything and both, with 200 examples an operation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api.conftest import World
+from tests.integration.api.conftest import Client, World
 from tests.settings import SEED, SOAK, numbers
 
 CHECKS = (
@@ -30,24 +30,38 @@ CHECKS = (
 
 
 EXAMPLES = numbers(3, 200)
-ALL_PHASES = "examples,coverage,fuzzing"
+PARTS = 1 if SOAK else 3  # a third of the operations: which one, the seed says
 
 
 @pytest.mark.parametrize("who", ["operator", "one"])
 async def test_every_answer_is_documented(world: World, who: str, tmp_path: Path) -> None:
-    await world.one.post("/v1/invoices", {"amount": "25.00", "currency": "USD"})
     client = world.operator if who == "operator" else world.one
+    phases = "examples,coverage,fuzzing" if SOAK else "examples,fuzzing"
+    await judge(world, client, tmp_path, "--phases", phases)
+
+
+async def test_each_way_to_be_wrong_is_documented(world: World, tmp_path: Path) -> None:
+    description = (await world.one.get("/openapi.json")).json
+    names = sorted(o["operationId"] for path in description["paths"].values()
+                   for o in path.values() if "operationId" in o)  # fmt: skip
+    chosen = [("--include-operation-id", name) for name in names[SEED % PARTS :: PARTS]]
+    options = [word for pair in chosen for word in pair]
+    await judge(world, world.one, tmp_path, "--phases", "coverage", *options)
+
+
+async def judge(world: World, client: Client, directory: Path, *options: str) -> None:
+    await world.one.post("/v1/invoices", {"amount": "25.00", "currency": "USD"})
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "schemathesis.cli", "run", f"{world.url}/openapi.json"),
         *("--header", f"Authorization: Bearer {client.key}"),
         *("--checks", ",".join(CHECKS)),
         *("--max-examples", str(EXAMPLES)),
-        *("--phases", ALL_PHASES if SOAK or who == "one" else "examples,fuzzing"),
         *("--exclude-path-regex", "^/v1/(sandbox/|events/stream)"),
         *("--request-timeout", "10", "--workers", "2", "--continue-on-failure"),
         *("--seed", str(SEED), "--suppress-health-check", "all"),
-        cwd=tmp_path,
+        *options,
+        cwd=directory,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "160"},

@@ -72,6 +72,16 @@ SIGNER_REFUSALS = Counter(
     "bezant_signer_refusals", "Orders that were not signed, by the signer's code.", ["code"]
 )
 
+# Venues
+VENUE_STREAM_LOSSES = Counter(
+    "bezant_venue_stream_losses",
+    "Ends of a venue's public stream; its books are read anew.",
+    ["venue"],
+)
+QUOTES_REFUSED = Counter(
+    "bezant_quotes_refused", "Quotes of the treasury that were not given, by code.", ["code"]
+)
+
 # Webhooks
 WEBHOOK_DELIVERIES = Counter(
     "bezant_webhook_deliveries",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -23,9 +24,13 @@ Request = tuple[str, Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node by its URL. Every method raises EndpointFailed when it refuses or is away."""
+    """A node by its URL. Every method raises EndpointFailed when it refuses or is away.
+
+    `session`: connections that whoever asks often keeps open; else each question opens its own.
+    """
 
     url: str
+    session: aiohttp.ClientSession | None = field(default=None, compare=False, repr=False)
 
     async def call(self, method: str, *params: Any) -> Any:
         return (await self.many([(method, params)]))[0]
@@ -41,8 +46,8 @@ class Node:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(self.url, json=body) as response,
+                self._connections() as session,
+                session.post(self.url, json=body, timeout=timeout) as response,
             ):
                 replies = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -53,6 +58,14 @@ class Node:
                 raise EndpointFailed(f"{body[reply['id']]['method']}: {reply['error']['message']}")
             results[reply["id"]] = reply["result"]
         return results
+
+    @asynccontextmanager
+    async def _connections(self) -> AsyncIterator[aiohttp.ClientSession]:
+        if self.session is not None:
+            yield self.session
+            return
+        async with aiohttp.ClientSession() as session:
+            yield session
 
     async def send(self, transactions: Sequence[dict[str, Any]]) -> list[str]:
         """Sends from unlocked accounts, one after the other. Raises if one reverted."""

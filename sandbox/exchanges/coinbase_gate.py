@@ -21,6 +21,7 @@ from sandbox.exchanges.coinbase_tokens import BadToken, verify
 from sandbox.exchanges.engine import Simulator
 from sandbox.exchanges.faults import Fault, Operation
 
+API = "/api/v3/brokerage"
 VIEW, TRADE, TRANSFER = "view", "trade", "transfer"
 ALL_SCOPES = frozenset({VIEW, TRADE, TRANSFER})
 SKEW_SECONDS = 600

@@ -7,7 +7,7 @@ Numbers are strings of at most 16 decimals; no average of ours is finer.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,11 +99,18 @@ def average(order: SimOrder) -> str:
     return show(price - price % _FINEST)
 
 
-def status(order: SimOrder) -> str:
-    """An IOC's rest is cancelled by the venue; EXPIRED is said where the engine gives a reason."""
-    if order.status is OrderStatus.EXPIRED and order.reason is None:
+def status(order: SimOrder, expired: Collection[int]) -> str:
+    """The venue cancels what is left of an IOC or a FOK. EXPIRED is an order of `expired`, which
+    a fault ended."""
+    if order.status is OrderStatus.EXPIRED and order.id not in expired:
         return "CANCELLED"
     return order.status.value.upper()
+
+
+def completion(order: SimOrder) -> str:
+    """Percent, to two decimals."""
+    percent = order.filled * 100 * ONE // order.quantity
+    return show(percent - percent % (ONE // 100))
 
 
 def value_after_fees(order: SimOrder) -> int:
@@ -119,7 +126,9 @@ def configuration(order: SimOrder) -> dict[str, Any]:
     return {CONFIGURATION_BY_TIF[order.tif]: limit}
 
 
-def order_shape(order: SimOrder, fills: Sequence[SimFill]) -> dict[str, Any]:
+def order_shape(
+    order: SimOrder, fills: Sequence[SimFill], expired: Collection[int]
+) -> dict[str, Any]:
     ended = order.status is not OrderStatus.OPEN
     return {
         "order_id": order_uuid(order.id),
@@ -128,12 +137,10 @@ def order_shape(order: SimOrder, fills: Sequence[SimFill]) -> dict[str, Any]:
         "order_configuration": configuration(order),
         "side": order.side.upper(),
         "client_order_id": order.client_id,
-        "status": status(order),
+        "status": status(order, expired),
         "time_in_force": _TIME_IN_FORCE[order.tif],
         "created_time": moment(order.created_at),
-        "completion_percentage": show(
-            order.filled * 100 * ONE // order.quantity // 10**16 * 10**16
-        ),
+        "completion_percentage": completion(order),
         "filled_size": show(order.filled),
         "average_filled_price": average(order),
         "fee": "",
@@ -185,7 +192,7 @@ def fill_shape(fill: SimFill) -> dict[str, Any]:
     }
 
 
-def user_shape(order: SimOrder, fills: int) -> dict[str, Any]:
+def user_shape(order: SimOrder, fills: int, expired: Collection[int]) -> dict[str, Any]:
     """An order in the `user` channel."""
     return {
         "order_id": order_uuid(order.id),
@@ -194,16 +201,14 @@ def user_shape(order: SimOrder, fills: int) -> dict[str, Any]:
         "leaves_quantity": show(order.quantity - order.filled),
         "avg_price": average(order),
         "total_fees": show(order.fees),
-        "status": status(order),
+        "status": status(order, expired),
         "product_id": order.symbol,
         "creation_time": moment(order.created_at),
         "order_side": order.side.upper(),
         "order_type": "Limit",
         "cancel_reason": "",
         "reject_Reason": "",
-        "completion_percentage": show(
-            order.filled * 100 * ONE // order.quantity // 10**16 * 10**16
-        ),
+        "completion_percentage": completion(order),
         "contract_expiry_type": "UNKNOWN_CONTRACT_EXPIRY_TYPE",
         "end_time": "0001-01-01T00:00:00Z",
         "filled_value": show(order.quote_filled),

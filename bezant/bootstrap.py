@@ -30,8 +30,8 @@ log = structlog.get_logger()
 # Every channel that anybody notifies; a process that does not care is not woken by it.
 CHANNELS = (
     "block", "clock", "deliveries", "entry_pending", "event_pending", "events", "invoice", "keys",
-    "payouts", "prices", "router", "screenings", "sweeps", "transactions", "venue_account",
-    "x402", "x402_checked",
+    "payouts", "prices", "reconciliations", "router", "screenings", "sweeps", "transactions",
+    "venue_account", "x402", "x402_checked",
 )  # fmt: skip
 CLOCK_POLL_SECONDS = 5
 

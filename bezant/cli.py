@@ -219,6 +219,25 @@ def ledger_verify(config: Path | None, data_dir: Path | None, as_json: bool) -> 
 
 
 @cli.command()
+@click.option(
+    "--scope", type=click.Choice(["chain", "exchanges", "invoices", "all"]), default="all",
+    show_default=True, help="What is compared.",
+)  # fmt: skip
+@config
+@as_json
+def reconcile(scope: str, config: Path | None, as_json: bool) -> None:
+    """Proves every balance against chains, venues and invoices; exit 1 if anything differs.
+
+    The running worker does it; without --config: the sandbox's.
+    """
+    from bezant import printing, proving
+
+    found = proving.reconcile(_installation(config), scope)
+    printing.show_reconciliation(found, as_json)
+    sys.exit(0 if found["status"] == "clean" else 1)
+
+
+@cli.command()
 @click.argument("measures", nargs=-1)
 @click.option("--quick", is_flag=True, help="Smaller numbers: for the shape, not the figures.")
 @click.option(

@@ -61,3 +61,44 @@ def show_keys(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         owner = row["merchant"] or "operator"
         parts = [row["id"], f"{row['prefix']}...", owner, " ".join(row["scopes"]), row["name"]]
         click.echo("  ".join(part for part in (*parts, used, state) if part))
+
+
+def show_reconciliation(found: dict[str, Any], as_json: bool) -> None:
+    """Up to where everything is proved, what was compared, and every Break that stands."""
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    for block in found["blocks"]:
+        at = f"block {block['number']}, {block['hash']}"
+        console.print(f"{block['network']} is reconciled to {at}.")
+    for venue in found["venues"]:
+        console.print(f"{venue['venue']} is reconciled to {venue['as_of']}.")
+    table = Table("what", "compared", "differences", title=found["id"], title_justify="left")
+    for name, part in found["parts"].items():
+        table.add_row(name, f"{part['compared']:,}", str(part["differences"] or ""))
+    console.print(table)
+    for one in found["unread"]:
+        console.print(f"[red]not compared[/red]: {one['part']}: {one['reason']}")
+    if found["breaks"]:
+        console.print(_breaks_table(found["breaks"]))
+    console.print(f"{found['status']}: {found['compared']:,} compared.")
+
+
+def _breaks_table(rows: Sequence[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table("break", "kind", "place", "expected", "there", "since", "owner")
+    for row in rows:
+        asset = f" {(row['asset'] or '').partition('@')[0]}".rstrip()
+        expected, actual = row["expected"], row["actual"]
+        table.add_row(
+            row["id"], row["kind"], row["place"],
+            "" if expected is None else expected + asset,
+            "" if actual is None else actual + asset,
+            row["created_at"], row["owner"] or "",
+        )  # fmt: skip
+    return table

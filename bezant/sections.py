@@ -155,6 +155,12 @@ class LimitsSection(Section):
     public_burst: Positive = 30
 
 
+class ReconciliationSection(Section):
+    """Everything is compared `every_seconds` (0: on command only)."""
+
+    every_seconds: Annotated[int, Field(ge=0)] = 900
+
+
 class ScreeningSection(Section):
     """Whose money is held and who is not paid. Files are relative to bezant.toml."""
 
@@ -176,6 +182,7 @@ class Configuration(Section):
     monitoring_seconds: Positive = 86_400
     limits: LimitsSection = LimitsSection()
     screening: ScreeningSection = ScreeningSection()
+    reconciliation: ReconciliationSection = ReconciliationSection()
     networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
 
     @property

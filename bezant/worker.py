@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 import ledger.sequence
 import webhooks.sequence
+from bezant import proving
 from bezant.house import follow_treasury, follow_wallets
 from bezant.lists import follow_lists
 from bezant.settings import Settings
@@ -85,6 +86,7 @@ def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loo
         "screened": lambda: screening_work.run(context),
         "payouts": lambda: Payouts(context, signer).run(),
     }
+    found |= proving.loops(context, {}, settings.configuration.reconciliation.every_seconds)
     for network in context.catalog.networks.values():
         found |= _network_loops(context, signer, network, desk)
     return found

@@ -152,11 +152,8 @@ class ChainComparison:
             part.compared += 1
             expected, held = at.places.get((account, symbol), 0), at.held[symbol]
             if expected != held:
-                explained = f"{wrong[symbol]} at single addresses" if symbol in wrong else None
-                actual = held + wrong.get(symbol, 0)
-                part.add(
-                    self._place(at, part, Role.DEPOSITS, symbol, expected, actual, {}, explained)
-                )
+                more = f"{wrong[symbol]} more at single addresses" if symbol in wrong else None
+                part.add(self._place(at, part, Role.DEPOSITS, symbol, expected, held, {}, more))
 
     async def _house(self, at: AtBlock, part: Part) -> None:
         """Hot wallets, and treasuries."""

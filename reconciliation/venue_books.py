@@ -1,0 +1,156 @@
+"""What the books and the tables say of a venue, in one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from core.context import Context
+from core.db import Raw
+from exchanges.types import Venue, VenueDeposit, VenueWithdrawal
+from ledger.accounts import exchange
+from reconciliation.deposit_rows import snapshot
+from reconciliation.parts import PREFIX
+
+_BALANCES = "select asset, balance from account_balances where account = %s"
+_FILLS = """
+select symbol, fill_id as id, venue_order_id as venue_id, side, price, quantity, quote_quantity,
+    fee, fee_asset, at
+from fills where venue = %s and at >= %s
+"""
+_BEGUN = """
+select min(j.posted_at) from journal_entries j join postings p on p.entry_id = j.id
+where p.account = %s and j.kind = 'opening'
+"""
+_UNENDED = """
+select client_id, venue_id, symbol, side, from_asset, to_asset, created_at from orders
+where venue = %s and status in ('sent', 'unknown', 'open') order by id
+"""
+_ENTRIES = "select key from journal_entries where key = any(%s)"
+# Booked under the venue's own id, or by the resolution of the Break that it was.
+_BOOKED = """
+select k.name, sum(p.amount)
+from unnest(%(names)s::text[], %(keys)s::text[], %(breaks)s::text[]) as k (name, key, break)
+join lateral (
+    select id from journal_entries j where j.key = k.key
+    union all select b.entry_id from breaks b where b.key = k.break and b.entry_id is not null
+) e on true
+join postings p on p.entry_id = e.id and p.account = %(account)s
+group by 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFill:
+    """A row of `fills`: an execution that is in the books."""
+
+    symbol: str
+    id: str
+    venue_id: str
+    side: str
+    price: int
+    quantity: int
+    quote_quantity: int
+    fee: int
+    fee_asset: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unended:
+    """An order of ours that may still be executed, or of which nobody knows."""
+
+    client_id: str
+    venue_id: str | None
+    symbol: str
+    side: str
+    from_asset: str
+    to_asset: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VenueBooks:
+    """`balances`: the ledger's code -> units. `fills`: (symbol, id) -> ours."""
+
+    balances: Mapping[str, int]
+    fills: Mapping[tuple[str, str], KnownFill]
+    unended: Sequence[Unended]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A transfer that the books have and the venue should show. `effect`: what the books say that
+    it did to our account there, in the venue's units."""
+
+    name: str
+    direction: str
+    asset: str
+    effect: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTransfers:
+    """`booked`: `deposit:<id>` or `withdrawal:<id>` of the venue -> the effect that the books have
+    of it. What is not in it nobody has explained."""
+
+    booked: Mapping[str, int]
+    absent: Sequence[Absent] = field(default_factory=tuple)
+
+
+class Transfers:
+    """Which of a venue's transfers the books know. This one knows what was booked by the venue's
+    own id, `venue_transfer:<venue>:deposit|withdrawal:<id>`, or by a person who resolved the Break;
+    moves have more to say."""
+
+    async def known(
+        self,
+        connection: Raw,
+        venue: Venue,
+        deposits: Sequence[VenueDeposit],
+        withdrawals: Sequence[VenueWithdrawal],
+        since: datetime,
+    ) -> KnownTransfers:
+        names = [f"deposit:{one.id}" for one in deposits]
+        names += [f"withdrawal:{one.id}" for one in withdrawals]
+        values = {
+            "names": names,
+            "keys": [f"venue_transfer:{venue}:{name}" for name in names],
+            "breaks": [f"{PREFIX}venue:{venue}:{name}" for name in names],
+            "account": exchange(venue),
+        }
+        rows = await (await connection.execute(_BOOKED, values)).fetchall()
+        return KnownTransfers(dict(rows))
+
+
+async def begun(context: Context, venue: Venue) -> datetime | None:
+    """When the books of this venue began: what happened before is in the opening balance."""
+    async with context.database.statement() as connection:
+        row = await (await connection.execute(_BEGUN, (exchange(venue),))).fetchone()
+    return row[0] if row else None
+
+
+async def read(context: Context, venue: Venue, since: datetime) -> VenueBooks:
+    """Fills that happened after `since`, by the venue's clock."""
+    async with context.database.read() as session:
+        connection = await snapshot(session)
+        account = exchange(venue)
+        rows = await (await connection.execute(_BALANCES, (account,))).fetchall()
+        async with connection.cursor(row_factory=class_row(KnownFill)) as cursor:
+            await cursor.execute(_FILLS, (venue.value, since))
+            fills = await cursor.fetchall()
+        async with connection.cursor(row_factory=class_row(Unended)) as cursor:
+            await cursor.execute(_UNENDED, (venue.value,))
+            unended = await cursor.fetchall()
+    return VenueBooks(dict(rows), {(f.symbol, f.id): f for f in fills}, unended)
+
+
+async def in_journal(context: Context, keys: Sequence[str]) -> set[str]:
+    """Those keys that entries stand under."""
+    async with context.database.statement() as connection:
+        cursor = await connection.execute(_ENTRIES, (list(keys),))
+        return {row[0] for row in await cursor.fetchall()}

@@ -1,0 +1,294 @@
+"""A venue against the books: balances, and item by item what explains them.
+
+What differs is named by the item that differs: an execution, a deposit, a withdrawal. A balance
+is a Break only for what no item explains. Orders and transfers under way are no mistakes: what
+they leave open is a timing difference, and none while it is young.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from core import clock
+from core.context import Context
+from exchanges.protocol import Exchange
+from exchanges.types import Fill, TransferStatus, VenueDeposit, VenueWithdrawal
+from ledger.accounts import exchange as account_of
+from ledger.breaks import BreakKind, Difference
+from reconciliation import marks, venue_books
+from reconciliation.parts import FillFacts, Part
+from reconciliation.transfers import TransferComparison
+from reconciliation.venue_books import KnownFill, Transfers, Unended, VenueBooks
+from treasury.units import ledger_code
+
+AGAIN = timedelta(hours=1)  # before the last run: a venue may show an item late
+LOOK_BACK = timedelta(days=7)  # of a run on command, and of the first one
+PATIENCE = timedelta(minutes=2)  # what is under way for so long is told
+TRIES = 4  # readings, until nothing moved meanwhile
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a venue says. `still`: nothing moved while it was read, here and in the books."""
+
+    as_of: datetime
+    balances: Mapping[str, int]
+    fills: Sequence[Fill]
+    deposits: Sequence[VenueDeposit]
+    withdrawals: Sequence[VenueWithdrawal]
+    books: VenueBooks
+    still: bool
+
+
+class VenueComparison:
+    """Of one venue, in one run. `whole`: further back than the last run."""
+
+    def __init__(
+        self,
+        context: Context,
+        exchange: Exchange,
+        run_id: UUID,
+        *,
+        whole: bool,
+        transfers: Transfers | None = None,
+        patience: timedelta = PATIENCE,
+    ) -> None:
+        self._context = context
+        self._exchange = exchange
+        self._venue = exchange.venue
+        self._run_id = run_id
+        self._whole = whole
+        self._transfers = transfers or Transfers()
+        self._patience = patience
+        self._part = Part(f"venue:{self._venue}")
+        # What items explain: the ledger's code -> units that the venue has more than the books.
+        self._explained: defaultdict[str, int] = defaultdict(int)
+
+    async def compare(self) -> Part:
+        """Raises VenueUnavailable when the venue cannot be read."""
+        since = await self._since()
+        reading = await self._read(since)
+        self._part.venue = {"venue": self._venue.value, "as_of": clock.show(reading.as_of)}
+        self._part.facts = {"since": clock.show(since), "under_way": 0}
+        await self._fills(reading)
+        moving = await self._moves(reading, since)
+        self._balances(reading, moving)
+        at = int(reading.as_of.timestamp() * _MICROSECONDS)
+        self._part.marks[self._part.name] = (at, reading.as_of.isoformat())
+        return self._part
+
+    async def _since(self) -> datetime:
+        """From the last reading (with overlap), and never from before the books began."""
+        async with self._context.database.read() as session:
+            mark = await marks.load(session, self._part.name)
+            oldest = await marks.oldest_time(session, self._part.prefix)
+        far = clock.wall() - LOOK_BACK
+        since = far
+        if mark is not None and not self._whole:
+            since = datetime.fromisoformat(mark.hash) - AGAIN
+        if oldest is not None:
+            since = min(since, oldest - AGAIN)
+        begun = await venue_books.begun(self._context, self._venue)
+        return since if begun is None else max(since, begun - self._context.clock.offset)
+
+    async def _read(self, since: datetime) -> Reading:
+        """Again while something moves: balances, items and books belong to one moment."""
+        for left in reversed(range(TRIES)):
+            before = await venue_books.read(self._context, self._venue, since)
+            held = await self._held()
+            symbols = await self._symbols(before, held)
+            fills = [f for s in symbols for f in await self._exchange.fills_since(s, since)]
+            deposits = await self._exchange.deposits(since)
+            withdrawals = await self._exchange.withdrawals(since)
+            as_of = clock.wall()
+            after = await self._held()
+            books = await venue_books.read(self._context, self._venue, since)
+            still = held == after and before.balances == books.balances
+            if still or not left:
+                return Reading(as_of, after, fills, deposits, withdrawals, books, still)
+        raise AssertionError("not reached")
+
+    async def _held(self) -> dict[str, int]:
+        """The ledger's code -> units, without zeros."""
+        balances = await self._exchange.balances()
+        catalog = self._context.catalog
+        return {ledger_code(catalog, s): b.total for s, b in balances.items() if b.total}
+
+    async def _symbols(self, books: VenueBooks, held: Mapping[str, int]) -> list[str]:
+        """Markets between assets that we hold there, or ever held: others cannot have been used."""
+        assets = books.balances.keys() | held.keys()
+        catalog = self._context.catalog
+        return [
+            market.symbol
+            for market in (await self._exchange.markets()).values()
+            if {ledger_code(catalog, market.base), ledger_code(catalog, market.quote)} <= assets
+        ]
+
+    async def _fills(self, reading: Reading) -> None:
+        """By id: there and not here, here and not there, both and not the same."""
+        theirs = {(f.symbol, f.id): f for f in reading.fills}
+        self._part.compared += len(theirs.keys() | reading.books.fills.keys())
+        missing = [f for key, f in theirs.items() if key not in reading.books.fills]
+        keys = {f"fill:{self._venue}:{f.symbol}:{f.id}": f for f in missing}
+        booked = await venue_books.in_journal(self._context, list(keys))
+        for key, fill in keys.items():
+            self._missing(fill, reading, booked=key in booked)
+        for name, known in reading.books.fills.items():
+            if name in theirs:
+                self._same(theirs[name], known)
+            elif known.at <= reading.as_of:
+                self._explain(known, -1)
+                self._fill(known, BreakKind.MISSING_AT_VENUE, "the venue does not show it", True)
+
+    def _missing(self, fill: Fill, reading: Reading, *, booked: bool) -> None:
+        if not booked:
+            self._explain(fill, 1)
+            if any(_of(order, fill) for order in reading.books.unended):
+                self._part.facts["under_way"] += 1
+                if reading.as_of - fill.at >= self._patience:
+                    self._fill(fill, BreakKind.TIMING, "its order is under way", booked)
+                return
+        reason = "its entry stands, its row is gone" if booked else "no entry was made of it"
+        self._fill(fill, BreakKind.MISSING_IN_LEDGER, reason, booked)
+
+    def _same(self, fill: Fill, known: KnownFill) -> None:
+        sizes = (fill.side, fill.price, fill.quantity, fill.quote_quantity)
+        ours = (known.side, known.price, known.quantity, known.quote_quantity)
+        if sizes == ours and (fill.fee, fill.fee_asset) == (known.fee, known.fee_asset):
+            return
+        kind = BreakKind.FEE if sizes == ours else BreakKind.AMOUNT
+        self._explain(fill, 1)
+        self._explain(known, -1)
+        said = f"booked: {known.quantity} for {known.quote_quantity}, fee {known.fee}"
+        self._fill(fill, kind, said, True, known)
+
+    def _explain(self, fill: Fill | KnownFill, sign: int) -> None:
+        catalog = self._context.catalog
+        for asset, units in _effects(fill).items():
+            self._explained[ledger_code(catalog, asset)] += sign * units
+
+    def _fill(
+        self,
+        fill: Fill | KnownFill,
+        kind: BreakKind,
+        reason: str,
+        booked: bool,
+        known: KnownFill | None = None,
+    ) -> None:
+        facts: FillFacts = {
+            "venue": self._venue.value,
+            "symbol": fill.symbol,
+            "fill": fill.id,
+            "order": fill.venue_id,
+            "side": str(fill.side),
+            "price": str(fill.price),
+            "quantity": str(fill.quantity),
+            "quote_quantity": str(fill.quote_quantity),
+            "fee": str(fill.fee),
+            "fee_asset": fill.fee_asset,
+            "at": fill.at.isoformat(),
+            "booked": booked,
+            "reason": reason,
+        }
+        base = fill.symbol.partition("-")[0]
+        asset = fill.fee_asset if kind is BreakKind.FEE else base
+        there = _effects(fill)[asset]
+        ours = _effects(known)[asset] if known else 0
+        if kind is BreakKind.MISSING_AT_VENUE:
+            there, ours = 0, there
+        self._add(("fill", fill.symbol, fill.id), kind, asset, ours, there, dict(facts))
+
+    async def _moves(self, reading: Reading, since: datetime) -> dict[str, int]:
+        """Deposits and withdrawals. The ledger's code -> what pending withdrawals come to."""
+        catalog = self._context.catalog
+        async with self._context.database.statement() as connection:
+            known = await self._transfers.known(
+                connection, self._venue, reading.deposits, reading.withdrawals, since
+            )
+        comparison = TransferComparison(self._venue, reading.as_of, self._patience, known)
+        items = comparison.compare(reading.deposits, reading.withdrawals)
+        self._part.compared += len(reading.deposits) + len(reading.withdrawals)
+        self._part.facts["under_way"] += comparison.under_way
+        for item in items:
+            self._explained[ledger_code(catalog, item.asset)] += item.actual - item.expected
+            if item.kind is not None:
+                self._add(item.name, item.kind, item.asset, item.expected, item.actual, item.facts)
+        moving: defaultdict[str, int] = defaultdict(int)
+        for one in reading.withdrawals:
+            if one.status is TransferStatus.PENDING:
+                moving[ledger_code(catalog, one.asset)] += one.amount + one.fee
+        return moving
+
+    def _balances(self, reading: Reading, moving: Mapping[str, int]) -> None:
+        """The rest that no item explains. A withdrawal under way may still be in the venue's
+        balance, or not any more."""
+        for code in sorted(reading.balances.keys() | reading.books.balances.keys()):
+            self._part.compared += 1
+            ours, theirs = reading.books.balances.get(code, 0), reading.balances.get(code, 0)
+            rest = theirs - ours - self._explained[code]
+            if rest in (0, moving.get(code, 0)):
+                continue
+            symbol = code.partition("@")[0]
+            orders = [o for o in reading.books.unended if symbol in (o.from_asset, o.to_asset)]
+            busy = bool(orders) or not reading.still
+            if busy and all(reading.as_of - o.created_at < self._patience for o in orders):
+                self._part.facts["under_way"] += 1
+                continue
+            facts = {
+                "venue": self._venue.value,
+                "as_of": reading.as_of.isoformat(),
+                "explained_units": str(self._explained[code]),
+                "unexplained_units": str(rest),
+                "orders": [order.client_id for order in orders],
+                "ledger_asset": code,
+            }
+            kind = BreakKind.TIMING if busy else BreakKind.AMOUNT
+            self._add(("balance", code), kind, code, ours + self._explained[code], theirs, facts)
+
+    def _add(
+        self,
+        name: Sequence[object],
+        kind: BreakKind,
+        asset: str,
+        expected: int,
+        actual: int,
+        facts: Mapping[str, object],
+    ) -> None:
+        """`asset` by symbol or code; amounts in the venue's units."""
+        code = asset if "@" in asset else ledger_code(self._context.catalog, asset)
+        self._part.add(
+            Difference(
+                key=self._part.key(*name),
+                kind=kind,
+                place=account_of(self._venue),
+                asset=code,
+                expected=expected,
+                actual=actual,
+                facts=dict(facts),
+                run_id=self._run_id,
+            )
+        )
+
+
+def _effects(fill: Fill | KnownFill) -> dict[str, int]:
+    """Asset -> what an execution did to our account."""
+    base, _, quote = fill.symbol.partition("-")
+    sign = 1 if fill.side == "buy" else -1
+    effects: defaultdict[str, int] = defaultdict(int)
+    effects[base] += sign * fill.quantity
+    effects[quote] -= sign * fill.quote_quantity
+    effects[fill.fee_asset] -= fill.fee
+    return effects
+
+
+def _of(order: Unended, fill: Fill) -> bool:
+    """Whether an execution belongs to an order of ours that did not end; one whose answer is
+    awaited has no id of the venue's yet."""
+    if order.venue_id is not None:
+        return order.venue_id == fill.venue_id
+    return order.symbol == fill.symbol and order.side == fill.side and fill.at >= order.created_at

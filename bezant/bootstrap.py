@@ -30,8 +30,8 @@ log = structlog.get_logger()
 # Every channel that anybody notifies; a process that does not care is not woken by it.
 CHANNELS = (
     "block", "clock", "deliveries", "entry_pending", "event_pending", "events", "invoice", "keys",
-    "payouts", "prices", "reconciliations", "router", "screenings", "sweeps", "transactions",
-    "venue_account", "x402", "x402_checked",
+    "orders", "payouts", "prices", "reconciliations", "router", "screenings", "sweeps",
+    "transactions", "venue_account", "x402", "x402_checked",
 )  # fmt: skip
 CLOCK_POLL_SECONDS = 5
 
@@ -138,8 +138,11 @@ def build_api(settings: Settings, context: Context) -> FastAPI:
 
     routers: list[APIRouter] = [checkout(context)]
     if context.sandbox:
+        from sandbox.exchange_routes import router as exchanges
+        from sandbox.exchanges.steering import CONTROL
         from sandbox.routes import router as sandbox
         from sandbox.state import APPROVER_KEY
 
         routers.append(sandbox(context, settings.data_dir / APPROVER_KEY))
+        routers.append(exchanges(settings.data_dir / CONTROL))
     return create_app(context, routers)

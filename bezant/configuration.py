@@ -35,6 +35,7 @@ from core.networks import (
     Traces,
     X402Policy,
 )
+from exchanges.types import Venue
 from wallets.addresses import DEPOSIT_INIT_CODE_HASH as DEPOSIT_INIT_CODE_HASH
 from wallets.addresses import checksum
 
@@ -63,6 +64,7 @@ def catalog(configuration: Configuration) -> Catalog:
     found = Catalog(networks, configuration.house_currency)
     _check_symbols(found)
     _check_factories(found)
+    _check_venues(configuration)
     return found
 
 
@@ -257,6 +259,19 @@ def _check_factories(found: Catalog) -> None:
                 f"networks.{network.id}.factory is {network.factory!r}: the same as on"
                 f" {made[0].id} is allowed: {made[0].factory}"
             )
+
+
+def _check_venues(configuration: Configuration) -> None:
+    """A venue can only be told of networks that we follow."""
+    known = configuration.networks
+    for venue in Venue:
+        section = getattr(configuration.exchanges, venue)
+        for id_, word in section.networks.items() if section else ():
+            if id_ not in known:
+                raise Misconfigured(
+                    f"exchanges.{venue}.networks.{id_} is {word!r}: only networks of this file are"
+                    f" allowed: {', '.join(known)}"
+                )
 
 
 def _lower(address: str | None) -> str | None:

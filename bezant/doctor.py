@@ -13,7 +13,7 @@ import psycopg
 import structlog
 from rich.console import Console
 
-from bezant import nodes, outgoing
+from bezant import nodes, outgoing, venues
 from bezant.bootstrap import database_url
 from bezant.settings import Settings
 from core.db import SERVICE_ROLE, plain_url
@@ -59,6 +59,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     for finding in await _database(settings):
         yield finding
     for verdict, about, sentence in await outgoing.examine(settings):
+        yield Finding(about, verdict, sentence)
+    for verdict, about, sentence in await venues.examine(settings):
         yield Finding(about, verdict, sentence)
     for network in settings.catalog.networks.values():
         for verdict, about, sentence in await nodes.examine(network):

@@ -10,8 +10,12 @@ import os
 from collections.abc import Sequence
 from importlib import import_module
 
-API = ("bezant.services", "api.app", "web.routes", "sandbox.routes", "uvicorn.protocols.http.auto")
+API = (
+    "bezant.services", "api.app", "web.routes", "sandbox.routes", "sandbox.exchange_routes",
+    "uvicorn.protocols.http.auto",
+)  # fmt: skip
 WORKER = ("bezant.services", "bezant.worker")
+SIMULATORS = ("sandbox.exchanges.main",)
 SANDBOX = ("bezant.sandbox", "bezant.signer", "sandbox.demo", "sandbox.founding", "alembic.command")
 
 
@@ -25,5 +29,5 @@ def wait(fd: int | None, modules: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    for module in (*API, *WORKER, *SANDBOX):
+    for module in (*API, *WORKER, *SIMULATORS, *SANDBOX):
         import_module(module)

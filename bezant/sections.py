@@ -146,6 +146,39 @@ class NetworkSection(Section):
     feeds: list[FeedSection] = []
 
 
+VenueUrl = Annotated[str, Field(pattern=r"^https?://[^\s]+[^/\s]$")]
+VenueSocket = Annotated[str, Field(pattern=r"^wss?://[^\s]+[^/\s]$")]
+VenueNetworks = dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], FileName]
+
+
+class BinanceSection(Section):
+    """Binance spot. `networks`: the venue's word for each of ours, by CAIP-2."""
+
+    url: VenueUrl = "https://api.binance.com"
+    ws_api_url: VenueSocket = "wss://ws-api.binance.com:443/ws-api/v3"
+    stream_url: VenueSocket = "wss://stream.binance.com:9443"
+    timeout_seconds: Positive = 10
+    networks: VenueNetworks = {}
+
+
+class CoinbaseSection(Section):
+    """Coinbase Advanced Trade. `ca_file`, relative to bezant.toml, stands for the world's own
+    authorities."""
+
+    url: VenueUrl = "https://api.coinbase.com"
+    stream_url: VenueSocket = "wss://advanced-trade-ws.coinbase.com"
+    ca_file: FileName | None = None
+    timeout_seconds: Positive = 10
+    networks: VenueNetworks = {}
+
+
+class ExchangesSection(Section):
+    """Venues that we have an account with: named is used."""
+
+    binance: BinanceSection | None = None
+    coinbase: CoinbaseSection | None = None
+
+
 class LimitsSection(Section):
     """Requests per second and burst."""
 
@@ -182,6 +215,7 @@ class Configuration(Section):
     monitoring_seconds: Positive = 86_400
     limits: LimitsSection = LimitsSection()
     screening: ScreeningSection = ScreeningSection()
+    exchanges: ExchangesSection = ExchangesSection()
     reconciliation: ReconciliationSection = ReconciliationSection()
     networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
 

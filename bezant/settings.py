@@ -20,6 +20,7 @@ from core.context import RiskSettings
 from core.errors import Misconfigured
 from core.networks import Catalog
 from core.secrets import SecretBox
+from exchanges.types import Venue
 
 if TYPE_CHECKING:  # the signer reads no bezant.toml and so starts without pydantic
     from bezant.sections import Configuration
@@ -69,6 +70,20 @@ class Settings:
             provider_key=self.screening_key,
             provider_timeout=section.provider_timeout_seconds,
         )
+
+    @property
+    def venues(self) -> tuple[Venue, ...]:
+        """Exchanges that are configured."""
+        sections = self.configuration.exchanges
+        return tuple(venue for venue in Venue if getattr(sections, venue) is not None)
+
+    @property
+    def coinbase_ca_file(self) -> Path | None:
+        """As `sanctions_lists`."""
+        section = self.configuration.exchanges.coinbase
+        if section is None or section.ca_file is None:
+            return None
+        return self._beside([section.ca_file])[0]
 
     def _beside(self, names: Sequence[str]) -> tuple[Path, ...]:
         return tuple(self.file.absolute().parent / Path(name).expanduser() for name in names)

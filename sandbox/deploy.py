@@ -19,6 +19,9 @@ MINTED = 10**9  # whole tokens for each of Anvil's accounts
 HOT_TOKENS = 500_000  # whole tokens of each kind that the house begins with (API 2)
 HOT_WEI = 100 * 10**18
 RELAYER_WEI = 10 * 10**18
+VENUE_WEI = (
+    10**6 * 10**18
+)  # what simulated venues pay withdrawals from, beside MINTED of each token
 FEED_UNIT = Asset("feed", FEED_DECIMALS, FEED_DECIMALS)
 
 
@@ -31,13 +34,14 @@ def address_of(key: bytes) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """Who has a say on every network: private keys of the factory's owner and of the treasury, and
-    the addresses that sign for the house."""
+    the addresses that sign for the house. `venues`: what simulated venues pay from."""
 
     owner: bytes
     treasury: bytes
     hot: str
     relayer: str
     quote: str
+    venues: tuple[str, ...] = ()
 
 
 def plan(chain_id: int, url: str, keys: Keys) -> Chain:
@@ -65,6 +69,7 @@ async def deploy(node: Node, chain: Chain, keys: Keys) -> None:
     await node.send_as_faucet([(contracts.DEPLOYER, data) for _, data in missing])
     await _set_treasury(node, chain, keys)
     await _set_quote_key(node, chain, keys)
+    await _fill_venues(node, list(chain.tokens.values()), keys)
     if own["factory"] in missing:
         await _mint(node, list(chain.tokens.values()), keys)
         await node.mine(FIRST_BLOCKS)
@@ -111,6 +116,21 @@ async def _mint(node: Node, tokens: Sequence[str], keys: Keys) -> None:
     await node.send_as_faucet([contracts.together(mints)])
     wei = {keys.hot: HOT_WEI, keys.relayer: RELAYER_WEI}
     await node.many([("anvil_setBalance", [a, hex(amount)]) for a, amount in wei.items()])
+
+
+async def _fill_venues(node: Node, tokens: Sequence[str], keys: Keys) -> None:
+    """Once: a venue whose coins are there has been filled."""
+    coins = await node.many([("eth_getBalance", [venue, "latest"]) for venue in keys.venues])
+    empty = [v for v, wei in zip(keys.venues, coins, strict=True) if not int(wei, 16)]
+    if not empty:
+        return
+    mints = [
+        (token, contracts.call("mint(address,uint256)", venue, MINTED * 10**spec.decimals))
+        for venue in empty
+        for token, spec in zip(tokens, TOKENS, strict=True)
+    ]
+    await node.send_as_faucet([contracts.together(mints)])
+    await node.many([("anvil_setBalance", [venue, hex(VENUE_WEI)]) for venue in empty])
 
 
 async def _set_treasury(node: Node, chain: Chain, keys: Keys) -> None:

@@ -13,12 +13,15 @@ from core.clock import Clock
 from core.context import Context
 from core.db import Database
 from core.listen import Listener
+from core.money import FIAT, crypto
 from core.networks import Catalog
 from core.secrets import SecretBox
-from ledger.accounts import EQUITY, Role, place
+from exchanges.types import Venue
+from ledger.accounts import EQUITY, Role, exchange, place
 from ledger.journal import Entry, Kind, post, transfer
 from merchants import keys, merchants, scopes
 from sandbox.deploy import HOT_TOKENS, HOT_WEI, RELAYER_WEI, Keys
+from sandbox.exchanges.markets import OPENING
 from sandbox.state import State
 from sandbox.world import TOKENS, Chain
 from wallets import hot
@@ -42,7 +45,8 @@ async def found(url: str, state: State, chains: Sequence[Chain], house: Keys) ->
         async with database.begin() as session:
             now = context.clock.now()
             wallets = await _wallets(session, chains, house, now)
-            await post(session, list(openings(chains, wallets, now)), repeated=True)
+            begins = [*openings(chains, wallets, now), *venue_openings(now)]
+            await post(session, begins, repeated=True)
             if not state.api_key:
                 merchant, state.webhook_secret = await merchants.create(
                     session, context, MERCHANT, now=now
@@ -94,4 +98,27 @@ def openings(chains: Sequence[Chain], wallets: Mapping[str, str], now: datetime)
                 evidence={"network": chain.id, "wallet": holder},
                 posted_at=now,
                 postings=transfer(asset, units, debit=place(chain.id, Role.HOT), credit=EQUITY),
+            )
+
+
+def venue_openings(now: datetime) -> Iterator[Entry]:
+    """What the simulated venues' accounts begin with, in their own units."""
+    decimals = {"ETH": 18} | {token.symbol: token.decimals for token in TOKENS}
+    for venue in Venue:
+        for symbol, whole in OPENING.items():
+            asset = (FIAT.get(symbol) or crypto(symbol, decimals[symbol])).at_venue()
+            yield Entry(
+                id=ids.new(),
+                key=f"opening:{venue}:{symbol}",
+                kind=Kind.OPENING,
+                reference=str(venue),
+                merchant_id=None,
+                evidence={"venue": venue},
+                posted_at=now,
+                postings=transfer(
+                    asset.code,
+                    whole * 10**asset.decimals,
+                    debit=exchange(venue),
+                    credit=EQUITY,
+                ),
             )

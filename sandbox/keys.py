@@ -10,7 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from core.clock import wall
+from exchanges.types import Venue
 from sandbox.deploy import Keys, address_of
+from sandbox.exchanges.addresses import purse_address
 from sandbox.policy import policy
 from sandbox.state import State
 from sandbox.world import Chain
@@ -60,6 +62,7 @@ def house(state: State, directory: Path) -> Keys:
         hot=known["hot"],
         relayer=known["relayer"],
         quote=known["quote"],
+        venues=tuple(purse_address(state.simulator_seed, venue) for venue in Venue),
     )
 
 

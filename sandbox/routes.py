@@ -78,9 +78,6 @@ def router(context: Context, approver_key: Path) -> APIRouter:
         ("/scenarios/{name}", handlers.scenario),
     ):
         routes.add_api_route(path, handler, methods=["POST"], response_model=schemas.Shown)
-    for method, name in (("POST", "faults"), ("GET", "orders")):
-        path = f"/exchanges/{{venue}}/{name}"
-        routes.add_api_route(path, handlers.exchange, methods=[method], name=name)
     return routes
 
 
@@ -176,10 +173,6 @@ class Handlers:
             return 200, await scenarios.play(name, url, key, self._approver_key)
 
         return await once(request, caller, do)
-
-    async def exchange(self, venue: str, caller: Caller) -> Response:
-        """Exchanges come with their own issue."""
-        raise Invalid.of("venue", f"{venue} is not simulated yet", code="not_available")
 
     def _networks(self) -> list[Network]:
         return list(self._context.catalog.networks.values())

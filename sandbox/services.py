@@ -1,7 +1,7 @@
 """The sandbox's API, worker and signer: the real processes of an installation, on sockets of ours.
 
 Each is told what it needs and no more: only the signer the keystore's password, only signer and
-worker the key by which they know each other.
+worker the key by which they know each other, only the worker the keys to the venues.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from core.errors import BezantError
 from sandbox import keys, ready, world
 from sandbox.processes import Child, Gate
+from sandbox.simulators import Simulators, key_variables
 from sandbox.state import APPROVER_KEY, State
 from sandbox.world import Chain
 
@@ -59,9 +60,16 @@ class Services:
             pass_fds=[bound.fileno(), self._gate.fd],
         )
 
-    async def prepare(self, database_url: str, state: State, chains: Sequence[Chain]) -> None:
+    async def prepare(
+        self,
+        database_url: str,
+        state: State,
+        chains: Sequence[Chain],
+        simulators: Simulators,
+    ) -> None:
         """Writes their configuration and starts them; they import and wait for `start`."""
-        (self._directory / "bezant.toml").write_text(world.configuration(chains))
+        written = world.configuration(chains, simulators.sections(chains))
+        (self._directory / "bezant.toml").write_text(written)
         secret = {"BEZANT_SECRET_KEY_FILE": self.keep("secret.key", state.secret_key)}
         service = {"BEZANT_SERVICE_KEY_FILE": self.keep("service.key", state.service_key)}
         self.keep(APPROVER_KEY.name, "0x" + state.approver_key)
@@ -73,7 +81,11 @@ class Services:
             "BEZANT_PUBLIC_URL": self.api_url,
         }
         self.api.environment = installation
-        self.worker.environment = installation | service | socket
+        venues = {
+            f"{name}_FILE": self.keep(name.lower().replace("_", "."), text)
+            for name, text in key_variables(state).items()
+        }
+        self.worker.environment = installation | service | socket | venues
         self.signer.environment = service | {"BEZANT_KEYSTORE_PASSWORD_FILE": password}
         for child in self.all:
             await child.start()

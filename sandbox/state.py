@@ -17,7 +17,8 @@ OPERATOR_KEY = "operator.key"  # beside it, for scenarios of which the house has
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """Private keys are hex, `genesis` in unix seconds. Merchant and API keys are empty until made.
+    """Private keys are hex, `genesis` in unix seconds. Merchant, API keys and Coinbase's key (PEM)
+    are empty until made.
 
     The keys that sign transactions are not here but in the signer's keystore.
     """
@@ -30,6 +31,11 @@ class State:
     approver_key: str = field(default_factory=lambda: os.urandom(32).hex())
     service_key: str = field(default_factory=lambda: _random_base64())
     keystore_password: str = field(default_factory=lambda: _random_base64())
+    simulator_seed: str = field(default_factory=lambda: os.urandom(32).hex())
+    binance_key: str = field(default_factory=lambda: os.urandom(32).hex())
+    binance_secret: str = field(default_factory=lambda: os.urandom(32).hex())
+    coinbase_key: str = ""
+    coinbase_secret: str = ""
     merchant_id: str = ""
     webhook_secret: str = ""
     api_key: str = ""

@@ -1,4 +1,4 @@
-"""Everything that a ready-file says (API 3); parts that are not built yet are null."""
+"""Everything that a ready-file says (API 3)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def summary(sandbox: Supervisor) -> dict[str, Any]:
             }
             for chain in sandbox.chains
         ],
-        "exchanges": None,
+        "exchanges": sandbox.simulators.summary(kept),
         "pids": {
             "sandbox": os.getpid(),
             "api": services.api.pid,
@@ -47,7 +47,7 @@ def summary(sandbox: Supervisor) -> dict[str, Any]:
             "signer": services.signer.pid,
             "postgres": database.pid if database else None,
             "anvil": [anvil.child.pid for anvil in sandbox.anvils],
-            "simulators": None,
+            "simulators": sandbox.simulators.child.pid,
         },
         "merchant": kept.merchant_id,
         "webhook_secret": kept.webhook_secret,

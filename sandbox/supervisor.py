@@ -20,6 +20,7 @@ from sandbox.kept import clock_offset, cursors
 from sandbox.postgres import Postgres
 from sandbox.processes import Child
 from sandbox.services import Services
+from sandbox.simulators import Simulators
 from sandbox.summary import summary
 
 REFRESH_SECONDS = 30  # how often the age of the feeds is looked at
@@ -60,6 +61,7 @@ class Supervisor:
         self.house: Keys
         self.anvils: list[Anvil] = []
         self.chains: list[world.Chain] = []
+        self.simulators = Simulators(self._directory)
         self.services = Services(self._directory, options.port)
 
     # -- start ---------------------------------------------------------------------------------
@@ -84,8 +86,8 @@ class Supervisor:
         )
         await self._found()
         await self.refresh_feeds()
-        self._tell("API, worker and signer")
-        await self.services.start()
+        self._tell("API, worker, signer and exchanges")
+        await asyncio.gather(self.services.start(), self.simulators.until_ready())
         return self._write_ready()
 
     async def _start_early(self) -> None:
@@ -96,8 +98,9 @@ class Supervisor:
         self.house = keys.house(self.state, self.services.signer_directory)
         self.chains = [plan(a.chain_id, a.node.url, self.house) for a in self.anvils]
         keys.authorise(self.services.signer_directory, self.state, self.chains, self.house)
-        self._children += self.services.all
-        await self.services.prepare(self.postgres.url, self.state, self.chains)
+        self._children += [*self.services.all, self.simulators.child]
+        await self.simulators.prepare(self.state, self.chains)
+        await self.services.prepare(self.postgres.url, self.state, self.chains, self.simulators)
 
     async def _found(self) -> None:
         from sandbox import founding
@@ -121,7 +124,7 @@ class Supervisor:
         await processes.end_leftovers(self._pids, str(self._directory))
         ready.forget(self._directory, self.options.ready_file)
         if self.options.fresh:
-            for name in ("postgres", "anvil", "keys", "logs", "signer"):
+            for name in ("postgres", "anvil", "keys", "logs", "signer", "exchanges"):
                 shutil.rmtree(self._directory / name, ignore_errors=True)
         for name in ("anvil", "logs"):
             (self._directory / name).mkdir(exist_ok=True)
@@ -178,7 +181,9 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._guard(self.services.api, self.services.restart_api))
-                for child in (self.services.worker, self.services.signer):
+                for child in (
+                    self.services.worker, self.services.signer, self.simulators.child,
+                ):  # fmt: skip
                     group.create_task(self._guard(child, child.start))
                 group.create_task(self._guard(self.postgres.child, self.postgres.start))
                 for anvil in self.anvils:
@@ -237,6 +242,7 @@ class Supervisor:
         if database is not None:
             await database.stop(STOP_SECONDS)
         self.services.close()
+        self.simulators.close()
         if self._lock is not None:
             ready.forget(self._directory, self.options.ready_file)
             self._pids.unlink(missing_ok=True)

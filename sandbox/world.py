@@ -89,8 +89,8 @@ def _domain(token: TokenSpec) -> str:
     return f', eip3009 = {{ name = {json.dumps(token.name)}, version = "2" }}'
 
 
-def configuration(chains: Sequence[Chain]) -> str:
-    """bezant.toml. JSON's strings, numbers and lists are TOML's too."""
+def configuration(chains: Sequence[Chain], more: Sequence[str] = ()) -> str:
+    """bezant.toml. JSON's strings, numbers and lists are TOML's too. `more`: further lines."""
     lines = [
         "# Written by `bezant sandbox` at each start.",
         "sandbox = true",
@@ -101,6 +101,9 @@ def configuration(chains: Sequence[Chain]) -> str:
         "key_burst = 10000",
         "public_per_second = 2000",
         "public_burst = 10000",
+        "",
+        "[reconciliation]",
+        "every_seconds = 3600",
         "",
         "[screening]",
         f"lists = {json.dumps([str(SANCTIONED)])}",
@@ -141,4 +144,4 @@ def configuration(chains: Sequence[Chain]) -> str:
             ),
             "]",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *more]) + "\n"

@@ -97,7 +97,7 @@ class ChainWatch:
         base = await self._base(head)
         found = await self._tokens_in(base + 1, head.number) + await self._coins(base, head.number)
         deep = max(base, head.number - CONFIRMATIONS + 1)
-        mark = f"{deep}:{await self._hash(deep)}"
+        mark = f"{deep}:{await self._hash(deep) if deep >= 0 else None}"
         if await self._hash(head.number) != head.hash:
             raise EndpointFailed(f"{self._network}: it changed while it was read")
         for address, simulator in self._places.items():

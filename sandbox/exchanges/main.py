@@ -18,10 +18,11 @@ from aiohttp import web
 from core.errors import ChainError
 from exchanges.types import Venue
 from sandbox.exchanges import binance_server, certificates, coinbase_server, control, told
+from sandbox.exchanges.addresses import deposit_address, secret_of
 from sandbox.exchanges.chain import ChainWatch
 from sandbox.exchanges.engine import Simulator
 from sandbox.exchanges.markets import rules
-from sandbox.exchanges.purse import Purse, deposit_address, secret_of
+from sandbox.exchanges.purse import Purse
 from sandbox.exchanges.told import Told
 from sandbox.node import Node
 

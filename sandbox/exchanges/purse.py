@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from coincurve import PrivateKey
 
 from core.errors import EndpointFailed
 from core.networks import NATIVE
-from exchanges.types import Venue
 from sandbox.deploy import address_of
 from sandbox.exchanges.engine import Simulator
 from sandbox.exchanges.types import SimWithdrawal, TransferStatus
@@ -23,20 +21,6 @@ MAX_FEE = 1_000 * 10**9  # wei; Anvil takes its base fee only
 PRIORITY_FEE = 10**9
 KNOWN = ("already known", "already imported", "nonce too low")  # it was sent before
 WATCHED = 50  # withdrawals that a fork may take back, and that are then sent once more
-
-
-def secret_of(seed: str, venue: Venue, use: str) -> bytes:
-    """A private key of a venue; `use` is `purse` or `deposits`."""
-    return sha256(f"{seed}:{venue}:{use}".encode()).digest()
-
-
-def purse_address(seed: str, venue: Venue) -> str:
-    return address_of(secret_of(seed, venue, "purse"))
-
-
-def deposit_address(seed: str, venue: Venue) -> str:
-    """The same on every network. Nothing ever leaves it."""
-    return address_of(secret_of(seed, venue, "deposits"))
 
 
 @dataclass(frozen=True, slots=True)

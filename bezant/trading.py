@@ -9,6 +9,7 @@ from exchanges.protocol import Exchange
 from exchanges.types import Venue
 from prices.refreshing import Refresher
 from prices.watching import Watcher
+from treasury.orders import Orders
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -18,7 +19,14 @@ def loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[str, Lo
     found: dict[str, Loop] = {}
     for exchange in exchanges.values():
         found |= _venue_loops(context, exchange)
-    return found
+    return found | _order_loops(context, exchanges)
+
+
+def _order_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[str, Loop]:
+    """One for all venues; any number of workers may run it."""
+    if not exchanges:
+        return {}
+    return {"orders": lambda: Orders(context, exchanges).run()}
 
 
 def _venue_loops(context: Context, exchange: Exchange) -> dict[str, Loop]:

@@ -42,6 +42,7 @@ GAS = "expense:gas"
 EXCHANGE_FEES = "expense:exchange_fees"
 FEES = "income:fees"
 SPREAD = "income:spread"
+SLIPPAGE = "income:slippage"  # conversions against their quotes: better is a credit, worse a debit
 TRADING = "trading"  # what was given and got in conversions; its value is the gain or loss
 ROUNDING = "rounding"
 UNITS = "units"  # between an asset and the same one as venues count it: always worth nothing

@@ -57,6 +57,8 @@ class Kind(StrEnum):
     """The chain took that block back, and with it the gas."""
     FILL = "fill"
     """A venue executed an order of ours, or a part of it: both assets, and its fee."""
+    SLIPPAGE = "slippage"
+    """A conversion came out better or worse than its quote."""
     MOVE_SENT = "move_sent"
     """Money of ours left one place for another: it is in transit."""
     MOVE_ARRIVED = "move_arrived"

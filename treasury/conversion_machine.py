@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -99,8 +99,11 @@ def judge(
     valid_until: datetime,
     now: datetime,
     limits: Limits,
+    over: bool = False,
 ) -> Judgement:
-    """`markets` by (venue, symbol): the grids that orders are cut to. `now` is wall time."""
+    """`markets` by (venue, symbol): the grids that orders are cut to. `now` is wall time. `over`:
+    it ended before, and what comes late is counted, but nothing follows from it any more."""
+    limits = replace(limits, attempts=0) if over else limits
     paths = [_follow(path, markets, valid_until, now, limits) for path in _paths(plan.legs, orders)]
     kept: dict[str, int] = defaultdict(int)
     against: dict[str, int] = defaultdict(int)
@@ -110,15 +113,15 @@ def judge(
         for asset, units in path.against.items():
             against[asset] += units
     status = _status(paths, orders)
-    over = status in OVER
+    ended = status in OVER
     reasons = [path.reason for path in paths if path.reason]
     return Judgement(
         status=status,
-        reason=reasons[0] if over and status is not ConversionStatus.FILLED and reasons else None,
+        reason=reasons[0] if ended and status is not ConversionStatus.FILLED and reasons else None,
         given=sum(path.given(0) - path.got(BACK) for path in paths),
         got=sum(path.got(len(path.legs) - 1) for path in paths),
         kept=dict(kept),
-        against_quote={a: units for a, units in against.items() if units} if over else {},
+        against_quote={a: units for a, units in against.items() if units} if ended else {},
         orders=tuple(path.follows for path in paths if path.follows is not None),
     )
 
@@ -194,11 +197,9 @@ def _second(
     if done or path.between <= 0:
         path.complete = path.complete and done
         return
-    market = markets[leg.venue, leg.symbol]
     if not back:
-        path.follows = _again(
-            leg, markets, made, affordable(leg, market, path.between), valid_until, now, limits
-        )
+        able = _able(leg, markets, path.between)
+        path.follows = _again(leg, markets, made, able, valid_until, now, limits)
     if path.follows is not None:
         return
     path.complete = False
@@ -207,7 +208,7 @@ def _second(
     if not path.stuck or any(order.dead for order in (*made, *back)):
         return
     turned = way_back(path.legs[0], path.given(0), path.got(0), limits)
-    able = affordable(turned, markets[turned.venue, turned.symbol], path.between)
+    able = _able(turned, markets, path.between)
     path.follows = _again(turned, markets, back, able, now, now, limits)
 
 
@@ -228,8 +229,15 @@ def _again(
     late = valid_until if leg.step == 0 else max(valid_until, now + limits.grace)
     if due_at >= valid_until and (leg.step == 0 or (leg.step == 1 and made)):
         return None
-    market = markets[leg.venue, leg.symbol]
+    market = markets.get((leg.venue, leg.symbol))
+    if market is None:  # the venue lists it no more
+        return None
     return order_of(leg, market, quantity, attempt=len(made), due_at=due_at, send_until=late)
+
+
+def _able(leg: PlannedLeg, markets: Mapping[tuple[str, str], Market], have: int) -> int:
+    market = markets.get((leg.venue, leg.symbol))
+    return affordable(leg, market, have) if market is not None else 0
 
 
 def _why(made: Sequence[Made], now: datetime, valid_until: datetime) -> str:

@@ -29,7 +29,6 @@ class Conversion(Base):
     plan: Mapped[Json]  # plan.dump
     given: Mapped[Units]  # of from_asset, with fees
     got: Mapped[Units]  # of to_asset, less fees
-    kept: Mapped[Json]  # {asset: units} of what is neither: it stays at the venue as ours
     against_quote: Mapped[Json]
     initiator: Mapped[Str]  # key_..., or a rule's id
     valid_until: Mapped[Moment]  # how long the quote's prices stand
@@ -90,9 +89,10 @@ class Order(Base):
     venue_filled: Mapped[Units]
     differs: Mapped[str | None] = mapped_column(Text)  # how the venue's order is not the one sent
     booked: Mapped[Units]  # base
+    booked_quote: Mapped[Units]
     given: Mapped[Units]  # of from_asset, with fees
     got: Mapped[Units]  # of to_asset, less fees
-    other_fees: Mapped[Json] = mapped_column(JSONB)  # {asset: units} of fees in third assets
+    fees: Mapped[Json] = mapped_column(JSONB)  # {asset: units}, by what the venue took them in
     blocked: Mapped[Units]  # of from_asset, what it may still take
     held: Mapped[Units]  # of to_asset, brought for the next step and not yet ordered on
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

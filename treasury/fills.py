@@ -136,19 +136,20 @@ async def _count(session: AsyncSession, order: Order) -> None:
         FillRow.symbol == order.symbol,
         FillRow.venue_order_id == order.venue_id,
     )
-    booked, given, got = 0, 0, 0
+    booked, quote, given, got = 0, 0, 0, 0
     fees: Counter[str] = Counter()
     for row in await session.scalars(query):
         buys = row.side == Side.BUY
         booked += row.quantity
+        quote += row.quote_quantity
         given += row.quote_quantity if buys else row.quantity
         got += row.quantity if buys else row.quote_quantity
         fees[row.fee_asset] += row.fee
-    given += fees.pop(order.from_asset, 0)
-    got -= fees.pop(order.to_asset, 0)
+    given += fees[order.from_asset]
+    got -= fees[order.to_asset]
     order.blocked = max(0, order.blocked - (given - order.given))
-    order.booked, order.given, order.got = booked, given, got
-    order.other_fees = {asset: str(fee) for asset, fee in sorted(fees.items()) if fee}
+    order.booked, order.booked_quote, order.given, order.got = booked, quote, given, got
+    order.fees = {asset: str(fee) for asset, fee in sorted(fees.items()) if fee}
 
 
 async def _known(session: AsyncSession, venue: str, fills: Sequence[Fill]) -> set[tuple[str, str]]:

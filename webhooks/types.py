@@ -19,7 +19,9 @@ TYPES: Final[dict[str, frozenset[str] | None]] = {
         "requested", "held", "approved", "sending", "paid", "failed", "rejected", "delayed",
         "reversed",
     )),
-    "conversion": None,
+    "conversion": frozenset((
+        "accepted", "working", "filled", "partially_filled", "failed", "unknown", "updated",
+    )),
     "move": None,
     "sweep": frozenset(("requested", "sending", "done", "failed")),
     "approval": frozenset(("requested", "given")),

@@ -1,0 +1,107 @@
+"""Telling a person of an order that cannot be proved, and hearing what he decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core import ids
+from core.clock import show as show_time
+from core.context import Context
+from exchanges.numbers import show
+from ledger.accounts import exchange
+from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
+from ledger.tables import BreakRow
+from treasury.conversion_cases import Case, tell
+from treasury.conversion_tables import Order
+from treasury.units import ledger_code
+from webhooks.events import NewEvent, emit
+
+
+def key(order: Order) -> str:
+    """Names the difference: an order stands open once."""
+    return f"order:{ids.show('ord', order.id)}"
+
+
+async def open_for(
+    session: AsyncSession, context: Context, case: Case, order: Order, now: datetime
+) -> None:
+    """Opens the order's Break, once, and tells of it. `now` is wall time."""
+    if order.told_at is not None:
+        return
+    order.told_at = now
+    domain = context.clock.now()
+    row = await open_break(session, _difference(context, order), domain)
+    if row is not None:
+        await _emit(session, context, "break.opened", row)
+    await tell(session, context, case, "unknown")
+
+
+async def close_for(session: AsyncSession, context: Context, order: Order) -> None:
+    """The order has come to its end after all."""
+    if order.told_at is None:
+        return
+    resolution = (
+        "the venue did not show it for long enough"
+        if order.dead
+        else f"the venue's order and its fills prove it: {order.status}"
+    )
+    row = await close_break(session, key(order), resolution, context.clock.now())
+    order.told_at = None
+    if row is not None:
+        await _emit(session, context, "break.resolved", row)
+
+
+async def decided(session: AsyncSession, order: Order) -> bool:
+    """Whether a person has resolved it: then the order counts as not there, its funds are free."""
+    if order.told_at is None:
+        return False
+    query = (
+        select(BreakRow.status)
+        .where(BreakRow.key == key(order))
+        .order_by(BreakRow.opened_at.desc())
+        .limit(1)
+    )
+    return await session.scalar(query) == "resolved"
+
+
+def _difference(context: Context, order: Order) -> Difference:
+    base, _, quote = order.symbol.partition("-")
+    facts: dict[str, Any] = {
+        "order": ids.show("ord", order.id),
+        "conversion": ids.show("cnv", order.conversion_id),
+        "client_order_id": order.client_id,
+        "venue_order_id": order.venue_id,
+        "symbol": order.symbol,
+        "side": order.side,
+        "quantity": f"{show(order.quantity)} {base}",
+        "price": f"{show(order.limit_price)} {quote}",
+        "sent_at": show_time(order.sent_at) if order.sent_at else None,
+    }
+    if order.differs is not None:
+        kind, facts["differs"] = BreakKind.AMOUNT, order.differs
+    elif order.venue_id is not None:
+        kind = BreakKind.TIMING
+        facts["filled_at_venue"], facts["in_the_books"] = (
+            show(order.venue_filled),
+            show(order.booked),
+        )
+    else:
+        kind, facts["times_absent"] = BreakKind.MISSING_AT_VENUE, order.absent
+    return Difference(
+        key=key(order),
+        kind=kind,
+        place=exchange(order.venue),
+        asset=ledger_code(context.catalog, order.from_asset),
+        expected=order.blocked,
+        facts=facts,
+    )
+
+
+async def _emit(session: AsyncSession, context: Context, type_: str, row: BreakRow) -> None:
+    now = context.clock.now()
+    data = break_json(row, context.catalog, now)
+    await emit(session, [NewEvent(None, type_, ids.show("brk", row.id), data)], now)

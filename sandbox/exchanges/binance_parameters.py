@@ -48,7 +48,7 @@ class Parameters:
         return name in self._given
 
     def check_known(self, known: Collection[str]) -> None:
-        """-1104 for what the endpoint does not know, -1105 for what is empty."""
+        """-1104 for what the endpoint does not know."""
         read = sum(name in known for name in self._given)
         if read < len(self._given):
             raise Problem(
@@ -56,21 +56,20 @@ class Parameters:
                 f"Not all sent parameters were read; read '{read}' parameter(s) "
                 f"but was sent '{len(self._given)}'.",
             )
-        for name, value in self._given.items():
-            if value == "":
-                raise Problem(-1105, f"Parameter '{name}' was empty.")
 
     def optional(self, name: str, legal: str | None = None) -> str | None:
         value = self._given.get(name)
         if value is None:
             return None
+        if not value:
+            raise Problem(-1105, f"Parameter '{name}' was empty.")
         if legal is not None and re.fullmatch(legal, value, re.ASCII) is None:
             raise errors.illegal_characters(name, legal)
         return value
 
     def text(self, name: str, legal: str | None = None) -> str:
         value = self.optional(name, legal)
-        if not value:
+        if value is None:
             raise errors.missing(name)
         return value
 

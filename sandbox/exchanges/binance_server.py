@@ -19,6 +19,8 @@ from sandbox.exchanges.binance_desk import Call, Desk, Endpoint
 from sandbox.exchanges.binance_errors import Problem
 from sandbox.exchanges.binance_limits import WEIGHT
 from sandbox.exchanges.binance_parameters import Parameters, pairs
+from sandbox.exchanges.binance_private import open_private
+from sandbox.exchanges.binance_streams import open_stream
 from sandbox.exchanges.engine import Simulator
 from sandbox.exchanges.faults import Fault, Operation
 
@@ -112,12 +114,27 @@ def application(simulator: Simulator, *, weight: int = WEIGHT) -> web.Applicatio
         app.router.add_route(method, path, _serve(desk, endpoint, path.startswith("/sapi")))
     # gone since 2026-02-20: streams are subscribed to over the WebSocket API
     app.router.add_route("*", "/api/v3/userDataStream", _gone)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        return await open_stream(desk, request)
+
+    async def private(request: web.Request) -> web.StreamResponse:
+        return await open_private(desk, request)
+
+    app.router.add_get("/ws/{names:.*}", stream)
+    app.router.add_get("/ws", stream)
+    app.router.add_get("/stream", stream)
+    app.router.add_get("/ws-api/v3", private)
     app.router.add_route("*", "/{rest:.*}", _absent)
 
     async def close(_app: web.Application) -> None:
         desk.closing.set()
 
+    async def sign(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "nginx"
+
     app.on_shutdown.append(close)
+    app.on_response_prepare.append(sign)
     return app
 
 

@@ -14,7 +14,10 @@ API = (
     "bezant.services", "api.app", "web.routes", "sandbox.routes", "sandbox.exchange_routes",
     "uvicorn.protocols.http.auto",
 )  # fmt: skip
-WORKER = ("bezant.services", "bezant.worker")
+WORKER = (
+    "bezant.services", "bezant.worker", "bezant.venues", "exchanges.binance.adapter",
+    "exchanges.coinbase.adapter",
+)  # fmt: skip
 SIMULATORS = ("sandbox.exchanges.main",)
 SANDBOX = ("bezant.sandbox", "bezant.signer", "sandbox.demo", "sandbox.founding", "alembic.command")
 

@@ -48,6 +48,7 @@ def _show(console: Console, content: dict[str, Any]) -> None:
         ("approver key", f"{content['data_dir']}/{APPROVER_KEY}"),
         ("webhook secret", content["webhook_secret"]),
         *((network["network"], network["rpc_url"]) for network in content["networks"]),
+        *((venue, place["url"]) for venue, place in content["exchanges"].items()),
         ("database", content["database_url"]),
     ]
     for name, value in rows:

@@ -64,6 +64,7 @@ def run_api(settings: Settings, host: str, port: int, fd: int | None) -> None:
 def run_worker(settings: Settings, port: int, fd: int | None) -> None:
     """Works until SIGTERM or SIGINT; its own metrics are on 127.0.0.1:`port` (0: nowhere)."""
     from bezant import worker
+    from bezant.venues import open_exchanges
 
     _configure_logs()
     bound: socket.socket | None = None
@@ -74,8 +75,12 @@ def run_worker(settings: Settings, port: int, fd: int | None) -> None:
             log.warning("metrics_not_served", error=str(error))
 
     async def work() -> None:
-        async with open_context(settings) as context, open_signer(settings) as signer:
-            await worker.run(settings, context, signer, bound)
+        async with (
+            open_context(settings) as context,
+            open_signer(settings) as signer,
+            open_exchanges(settings) as exchanges,
+        ):
+            await worker.run(settings, context, signer, exchanges, bound)
 
     memory.tune()
     _run(work())

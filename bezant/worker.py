@@ -9,7 +9,7 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 import ledger.sequence
 import webhooks.sequence
-from bezant import proving
+from bezant import proving, trading
 from bezant.house import follow_treasury, follow_wallets
 from bezant.lists import follow_lists
 from bezant.settings import Settings
@@ -26,6 +26,8 @@ from chain import broadcast
 from chain.endpoints import Endpoints
 from core.context import Context
 from core.networks import Network
+from exchanges.protocol import Exchange
+from exchanges.types import Venue
 from payments import payout_fees, screening_work
 from payments.following import follow
 from payments.payout_work import Payouts
@@ -55,14 +57,18 @@ Loop = Callable[[], Awaitable[None]]
 
 
 async def run(
-    settings: Settings, context: Context, signer: Signer, metrics: socket.socket | None = None
+    settings: Settings,
+    context: Context,
+    signer: Signer,
+    exchanges: Mapping[Venue, Exchange],
+    metrics: socket.socket | None = None,
 ) -> None:
     """Works until SIGTERM or SIGINT; what is under way is then stored or given back."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _metrics(metrics):
-        found = loops(settings, context, signer)
+        found = loops(settings, context, signer, exchanges)
         tasks = [asyncio.create_task(keep(name, loop)) for name, loop in found.items()]
         log.info("worker_started", loops=len(tasks))
         await stop.wait()
@@ -72,7 +78,9 @@ async def run(
     log.info("worker_stopped")
 
 
-def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loop]:
+def loops(
+    settings: Settings, context: Context, signer: Signer, exchanges: Mapping[Venue, Exchange]
+) -> dict[str, Loop]:
     """All loops by name."""
     sanctions, mixers = settings.sanctions_lists, settings.mixer_lists
     desk = Desk()
@@ -86,7 +94,9 @@ def loops(settings: Settings, context: Context, signer: Signer) -> dict[str, Loo
         "screened": lambda: screening_work.run(context),
         "payouts": lambda: Payouts(context, signer).run(),
     }
-    found |= proving.loops(context, {}, settings.configuration.reconciliation.every_seconds)
+    found |= trading.loops(context, exchanges)
+    every = settings.configuration.reconciliation.every_seconds
+    found |= proving.loops(context, exchanges, every)
     for network in context.catalog.networks.values():
         found |= _network_loops(context, signer, network, desk)
     return found

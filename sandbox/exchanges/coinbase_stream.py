@@ -14,6 +14,9 @@ from sandbox.exchanges.engine import Simulator
 from sandbox.exchanges.faults import Fault, Operation
 
 
+GOODBYE_SECONDS = 0.2  # for the client to say it as well
+
+
 class Streams:
     """All connections. `closing` ends them; `expired`: ids of orders that a fault ended."""
 
@@ -34,7 +37,7 @@ class Streams:
             return answers.too_many(request.path, html=True)
         if fault in DROPS:
             return answers.gateway_timeout()
-        socket = web.WebSocketResponse(heartbeat=None, max_msg_size=1 << 16)
+        socket = web.WebSocketResponse(timeout=GOODBYE_SECONDS, max_msg_size=1 << 16)
         await socket.prepare(request)
         connection = Connection(self._simulator, request, socket, fault, self._expired)
         with self._simulator.subscribe() as queue:

@@ -46,6 +46,7 @@ async def _examine(settings: Settings, venue: Venue, environment: Mapping[str, s
         exchange = _adapter(settings, venue, environment)
         async with exchange:
             health = await exchange.health()
+            await exchange.balances()  # a venue may tell its health to anybody
     except (VenueError, Misconfigured) as error:
         return "bad", venue, f"{error}."
     if health.problem is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
@@ -120,7 +121,6 @@ async def spoil(
             await silence(request, closing)
         case Fault.RESET_AFTER_SEND:
             reset(request)
-            raise ConnectionResetError
         case _:
             pass
     return done
@@ -134,18 +134,15 @@ def _truncated(done: web.Response) -> web.Response:
 
 
 async def silence(request: web.Request, closing: asyncio.Event) -> None:
-    """Until the client gives up or the server stops."""
+    """Until the client gives up or the server stops; the connection is gone then."""
     while request.transport is not None and not request.transport.is_closing():
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), _POLL)
-        except TimeoutError:
-            continue
-        break
-    raise ConnectionResetError
+            request.transport.abort()
 
 
 def reset(request: web.Request) -> None:
-    """Cuts the connection by RST."""
+    """Cuts the connection by RST: what is answered then is not sent."""
     transport = request.transport
     if transport is None:
         return

@@ -23,6 +23,10 @@ def server_time(call: Call) -> dict[str, Any]:
     return {"serverTime": now_ms()}
 
 
+def system_status(call: Call) -> dict[str, Any]:
+    return {"status": 0, "msg": "normal"}
+
+
 def exchange_info(call: Call) -> dict[str, Any]:
     return {
         "timezone": "UTC",

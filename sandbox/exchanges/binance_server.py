@@ -83,6 +83,9 @@ ENDPOINTS: MappingProxyType[tuple[str, str], Endpoint] = MappingProxyType(
         ("GET", "/api/v3/account/commission"): Endpoint(
             handler=account.commission, operation=Operation.ANY, weight=20, known=_SYMBOL
         ),
+        ("GET", "/sapi/v1/system/status"): Endpoint(
+            handler=market.system_status, operation=Operation.ANY, signed=False
+        ),
         ("GET", "/sapi/v1/asset/tradeFee"): Endpoint(
             handler=account.trade_fee, operation=Operation.ANY, known=None
         ),

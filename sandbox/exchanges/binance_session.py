@@ -65,6 +65,7 @@ async def refused_handshake(
         return faults.refused(problem, {})
     if fault in faults.SILENT:
         await faults.silence(request, desk.closing)
+        return web.Response()
     status = _HANDSHAKE.get(fault)
     return None if status is None else faults.page(status)
 

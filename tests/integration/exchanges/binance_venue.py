@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from binance.async_client import AsyncClient
+from binance.ws.constants import WSListenerState
 from binance.ws.streams import BinanceSocketManager
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -116,6 +117,19 @@ def sdk(port: int, key: str, secret: str | None, private: str | None) -> AsyncCl
     return client
 
 
+async def hang_up(socket: Any) -> None:
+    """Closes a socket of the SDK's: its own way waits out a read of up to ten seconds."""
+    if socket.ws is not None:
+        socket.ws_state = WSListenerState.EXITING
+        await socket.ws.close()
+    await socket.close()
+
+
+async def leave(client: AsyncClient) -> None:
+    await hang_up(client.ws_api)
+    await client.close_connection()
+
+
 def order(**changes: Any) -> dict[str, Any]:
     """A sell that is filled at once; `changes` replace parameters, None leaves one out."""
     sent: dict[str, Any] = {
@@ -153,7 +167,7 @@ class served:  # noqa: N801  (a context manager, read as a function)
         return self._binance
 
     async def __aexit__(self, *_: object) -> None:
-        await self._binance.client.close_connection()
+        await leave(self._binance.client)
         await self._binance.session.close()
         await self._binance.runner.cleanup()
         self._simulator.close()

@@ -33,6 +33,7 @@ from exchanges.types import (
     Venue,
     VenueDeposit,
     VenueOrder,
+    VenueOrderStatus,
     VenueWithdrawal,
     WithdrawalOrder,
     WithdrawalRule,
@@ -114,12 +115,15 @@ class Binance:
     async def place(self, order: LimitOrder) -> VenueOrder:
         if _CLIENT_ID.fullmatch(order.client_id) is None:
             # without one the SDK would invent it, and nobody could ask for the order
-            raise OrderRefused("bad_request", "an order needs an id of ours, at most 36 characters")
+            raise OrderRefused(
+                "no_client_id", "an order needs an id of ours, of 1 to 36 characters"
+            )
         raw = await self._client.create_order(**request(order))
         with reading("an order's answer", executes=True):
             placed = parse_order(order.symbol, raw)
-            if placed.client_id != order.client_id:
-                raise ValueError("another order's")
+            if placed.client_id != order.client_id or placed.status is VenueOrderStatus.REFUSED:
+                # refusals come as errors: 200 that rejects, or another's answer, proves nothing
+                raise ValueError(f"{placed.client_id} is {placed.status}")
             return placed
 
     async def order(self, symbol: str, client_id: str, since: datetime) -> VenueOrder | None:
@@ -187,7 +191,7 @@ class Binance:
 
     async def withdraw(self, order: WithdrawalOrder) -> str:
         if not order.client_id:
-            raise OrderRefused("bad_request", "a withdrawal needs an id of ours")
+            raise OrderRefused("no_client_id", "a withdrawal needs an id of ours")
         word = self._networks.word(order.network)
         entry = await self._entry(order.asset, word)
         with reading("an asset's networks"):

@@ -70,7 +70,7 @@ _CALLS = {
     ("get", "sapi/v1/capital/deposit/address"): _Call({"ip": 10}),
     ("get", "sapi/v1/capital/deposit/hisrec"): _Call({"ip": 1}),
     ("post", "sapi/v1/capital/withdraw/apply"): _Call({"uid": 900}, executes=True, urgent=True),
-    ("get", "sapi/v1/capital/withdraw/history"): _Call({"uid": 18_000}, urgent=True),
+    ("get", "sapi/v1/capital/withdraw/history"): _Call({"history": 18_000}, urgent=True),
 }
 """All that is ever called, with the weights of the documentation (the most a call can take)."""
 

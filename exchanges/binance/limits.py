@@ -26,14 +26,15 @@ _HEADER = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _RULES = {"REQUEST_WEIGHT": "weight", "ORDERS": "order"}
-# Until exchangeInfo is read; the wallet's (sapi) are in no answer at all, only in its documentation
+# Until exchangeInfo is read; the wallet's (sapi) are in no answer, only in its documentation:
+# by address and by account a minute, and for histories of withdrawals by account a second
 _KNOWN: dict[Kind, int] = {
     ("weight", 1, "M"): 6000,
     ("order", 10, "S"): 50,
     ("order", 1, "D"): 160_000,
     ("ip", 1, "M"): 12_000,
     ("uid", 1, "M"): 180_000,
-    ("uid", 1, "S"): 180_000,
+    ("history", 1, "S"): 180_000,
 }
 _SHARE = 0.7
 """Of each limit, for calls that are not urgent; urgent ones may use all but a little."""
@@ -105,12 +106,15 @@ class Limits:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """What an answer's headers say is used."""
-        for name, value in headers.items():
-            match = _HEADER.fullmatch(name)
+        for header, value in headers.items():
+            match = _HEADER.fullmatch(header)
             if match is None or not value.isascii() or not value.isdigit():
                 continue
-            kind = match[1] or match[2] or match[3], int(match[4]), match[5].upper()
-            bucket = self._buckets.get((kind[0].lower(), kind[1], kind[2]))
+            name = (match[1] or match[2] or match[3]).lower()
+            interval = match[5].upper()
+            if interval == "S" and match[3]:
+                name = "history"
+            bucket = self._buckets.get((name, int(match[4]), interval))
             if bucket is not None:
                 self._used(bucket)
                 bucket.used = int(value)

@@ -75,6 +75,11 @@ def wallet(wallet_id: UUID, debt: Debt) -> str:
     return f"wallet:{show('wal', wallet_id)}:{debt}"
 
 
+def is_place(account: str) -> bool:
+    """Whether it says where something of ours is: an asset, normally a debit."""
+    return account.startswith(("network:", "exchange:", "bank:", "transit:"))
+
+
 def is_debt(account: str) -> bool:
     """Whether its balance is normally a credit (shown negated)."""
     return account.startswith(("merchant:", "wallet:"))

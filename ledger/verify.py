@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID
@@ -65,6 +66,11 @@ where not exists (select from entry_chain c where c.entry_id = j.id)
     and not exists (select from entry_pending p where p.entry_id = j.id)
 order by j.id limit %s
 """
+_GONE = """
+select c.entry_id, 'stands in the chain and is gone' from entry_chain c
+where c.seq <= %s and not exists (select from journal_entries j where j.id = c.entry_id)
+order by c.seq limit %s
+"""
 _UNBALANCED = """
 select p.entry_id, 'its postings in ' || p.asset || ' sum to ' || sum(p.amount)::text
 from postings p group by p.entry_id, p.asset having sum(p.amount) <> 0
@@ -97,6 +103,9 @@ async def verify(database: Database, after: int = 0, head: bytes = GENESIS) -> R
         connection = await raw(session)
         await connection.execute("set transaction isolation level repeatable read read only")
         entries, seq, head, problems = await _walk(connection, after, head)
+        if after:  # what the walk did not come by
+            cursor = await connection.execute(_GONE, [after, MOST_NAMED])
+            problems += _named("missing_entry", await cursor.fetchall())
         problems += await _entries(connection, "missing_entry", _ORPHANS)
         problems += await _entries(connection, "unchained", _UNCHAINED)
         problems += await _entries(connection, "unbalanced", _UNBALANCED)
@@ -151,5 +160,8 @@ def _judge(row: dict[str, Any], before: int, head: bytes) -> list[Problem]:
 
 async def _entries(connection: Raw, kind: str, query: LiteralString) -> list[Problem]:
     cursor = await connection.execute(query, [MOST_NAMED])
-    rows: list[tuple[UUID, str]] = await cursor.fetchall()
+    return _named(kind, await cursor.fetchall())
+
+
+def _named(kind: str, rows: Sequence[tuple[UUID, str]]) -> list[Problem]:
     return [Problem(kind, show("je", entry), f"{show('je', entry)} {text}") for entry, text in rows]

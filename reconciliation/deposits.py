@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
 from core.ids import read, show
-from ledger.accounts import merchant, wallet
+from ledger.accounts import is_place, merchant, wallet
 from ledger.breaks import BreakKind, Difference
 from payments.assess import assess
 from payments.cases import Case
@@ -84,7 +84,8 @@ class DepositComparison:
     def _deposit(self, row: DepositRow, booked: Mapping[tuple[str, str], int]) -> None:
         self._part.compared += 1
         expected = row.expected()
-        for account, asset in sorted(expected.keys() | booked.keys()):
+        accounts = expected.keys() | booked.keys()
+        for account, asset in sorted(accounts, key=lambda pair: (not is_place(pair[0]), pair)):
             wanted, found = expected.get((account, asset), 0), booked.get((account, asset), 0)
             if wanted != found:
                 self._differs(row, account, asset, wanted, found)

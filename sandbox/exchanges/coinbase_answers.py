@@ -123,6 +123,13 @@ def forbidden() -> web.Response:
     return page(403, "Access denied", "You do not have access to api.coinbase.com.")
 
 
+def banned() -> web.Response:
+    """A firewall's page for an address that asked too much: it says for how long."""
+    response = page(403, "Error 1006", "The owner of this website has banned your IP address")
+    response.headers["Retry-After"] = "2"
+    return response
+
+
 def gateway_timeout() -> web.Response:
     return page(504, "504 Gateway Time-out", "The web server reported a gateway time-out error.")
 

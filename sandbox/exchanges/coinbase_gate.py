@@ -155,7 +155,9 @@ class Gate:
             case Fault.RATE_LIMITED:
                 html = not self.odd_turn(Fault.RATE_LIMITED)
                 return answers.too_many(request.path, html=html)
-            case Fault.BANNED | Fault.FORBIDDEN:
+            case Fault.BANNED:
+                return answers.banned()
+            case Fault.FORBIDDEN:
                 return answers.forbidden()
             case Fault.BAD_SIGNATURE:
                 return answers.unauthorized()

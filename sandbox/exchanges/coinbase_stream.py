@@ -13,7 +13,6 @@ from sandbox.exchanges.coinbase_connection import DROPS, Connection
 from sandbox.exchanges.engine import Simulator
 from sandbox.exchanges.faults import Fault, Operation
 
-
 GOODBYE_SECONDS = 0.2  # for the client to say it as well
 
 

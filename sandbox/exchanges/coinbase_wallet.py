@@ -25,6 +25,7 @@ from sandbox.exchanges.markets import NETWORK_WORDS
 from sandbox.exchanges.types import Reason, Rejected, SimBalance
 
 PER_PAGE, MOST_PER_PAGE = 25, 300
+FINEST = 8  # decimals
 _REFUSALS = {
     Reason.INSUFFICIENT: (400, "validation_error", "You don't have that much."),
     Reason.MINIMUM: (400, "validation_error", "Amount is below the minimum or too precise."),
@@ -62,11 +63,16 @@ class Wallet:
 
     def wallets(self, call: Call) -> web.Response:
         balances = self._balances()
-        return _page(call, [_wallet(asset, balances[asset]) for asset in sorted(balances)])
+        return _page(call, [self._shape(asset, balances[asset]) for asset in sorted(balances)])
 
     def wallet(self, call: Call) -> web.Response:
         asset = self._asset(call)
-        return say({"data": _wallet(asset, self._balances()[asset])})
+        return say({"data": self._shape(asset, self._balances()[asset])})
+
+    def _shape(self, asset: str, balance: SimBalance) -> dict[str, Any]:
+        """No finer than the coarsest of its networks, nor than the venue writes coins."""
+        rules = [rule.decimals for rule in self._simulator.rules.values() if rule.asset == asset]
+        return _wallet(asset, balance, min([FINEST, *rules]))
 
     def _balances(self) -> dict[str, SimBalance]:
         markets = self._simulator.markets.values()
@@ -178,7 +184,7 @@ class Wallet:
         return [shape for _, shape in dated]
 
 
-def _wallet(asset: str, balance: SimBalance) -> dict[str, Any]:
+def _wallet(asset: str, balance: SimBalance, decimals: int) -> dict[str, Any]:
     id_, fiat = shapes.account_uuid(asset), asset in shapes.FIAT
     return {
         "id": id_,
@@ -190,7 +196,7 @@ def _wallet(asset: str, balance: SimBalance) -> dict[str, Any]:
             "name": shapes.NAMES.get(asset, asset),
             "color": "#627EEA",
             "sort_index": 100,
-            "exponent": 2 if fiat else 8,
+            "exponent": 2 if fiat else decimals,
             "type": "fiat" if fiat else "crypto",
             "asset_id": shapes.stable_uuid("asset", asset),
             "slug": shapes.NAMES.get(asset, asset).lower(),

@@ -71,10 +71,12 @@ async def test_a_limit_is_told_as_json_and_as_a_page_by_turns(venue: Served) -> 
     await ask(client.get_accounts)
 
 
-async def test_a_firewall_answers_with_a_page(venue: Served) -> None:
-    venue.simulator.faults.add("book", "forbidden")
+@pytest.mark.parametrize(("fault", "wait"), [("forbidden", None), ("banned", "2")])
+async def test_a_firewall_answers_with_a_page(venue: Served, fault: str, wait: str | None) -> None:
+    venue.simulator.faults.add("book", fault)
     response = await refusal(venue.client().get_product_book, "ETH-EUR")
     assert response.headers["Content-Type"].startswith("text/html")
+    assert response.headers.get("Retry-After") == wait
 
 
 async def test_a_clock_that_is_off_shows(venue: Served) -> None:

@@ -58,6 +58,8 @@ async def test_wallets_are_the_accounts(venue: Served) -> None:
     assert {w["id"] for w in page["data"] + rest["data"]} == {a["uuid"] for a in accounts}
     one = await ask(client.get, f"/v2/accounts/{await wallet(venue, 'ETH')}")
     assert one["data"]["balance"] == {"amount": "100", "currency": "ETH"}
+    finest = {w["currency"]["code"]: w["currency"]["exponent"] for w in rest["data"] + page["data"]}
+    assert finest == {"ETH": 8, "EUR": 2, "USD": 2, "USDC": 6, "USDT": 6}
 
 
 async def test_addresses(venue: Served) -> None:

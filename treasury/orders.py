@@ -140,18 +140,21 @@ class Orders:
                 await self._store(row, Nothing())
 
     async def _hear(self, news: Subscription) -> None:
-        """`<venue> <client id>`: that order is looked at now. A hint: polling would come to it."""
         while True:
-            venue, _, client_id = (await news.next(None) or "").partition(" ")
-            if not client_id:
-                continue
-            try:
-                async with self._context.database.statement() as connection:
-                    values = {"now": wall(), "venue": venue, "client_id": client_id}
-                    await connection.execute(_NEWS, values)
-                self._worker.wake()
-            except DATABASE_AWAY as error:
-                log.warning("news_missed", error=type(error).__name__)
+            await self.heard(await news.next(None) or "")
+
+    async def heard(self, payload: str) -> None:
+        """`<venue> <client id>`: that order is looked at now. A hint: polling would come to it."""
+        venue, _, client_id = payload.partition(" ")
+        if not client_id:
+            return
+        values = {"now": wall(), "venue": venue, "client_id": client_id}
+        try:
+            async with self._context.database.statement() as connection:
+                await connection.execute(_NEWS, values)
+        except DATABASE_AWAY as error:
+            log.warning("news_missed", error=type(error).__name__)
+        self._worker.wake()
 
     def _decide(self, row: Order) -> Decision:
         resend = self._exchanges[Venue(row.venue)].resend_returns_original

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -150,8 +150,8 @@ class Coinbase:
             problem=problem,
         )
 
-    def books(self, symbols: Collection[str]) -> AsyncIterator[BookUpdate]:
+    def books(self, symbols: Collection[str]) -> AsyncGenerator[BookUpdate, None]:
         return self._streams.books(symbols)
 
-    def account(self) -> AsyncIterator[AccountUpdate]:
+    def account(self) -> AsyncGenerator[AccountUpdate, None]:
         return self._streams.account()

@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,7 +98,7 @@ class Streams:
         self._token = token
         self._timeout = timeout
 
-    async def books(self, symbols: Collection[str]) -> AsyncIterator[BookUpdate]:
+    async def books(self, symbols: Collection[str]) -> AsyncGenerator[BookUpdate, None]:
         depths = {symbol: Depth(symbol) for symbol in symbols}
         async with self._open() as feed:
             await feed.ask("subscribe", "heartbeats")
@@ -122,7 +122,7 @@ class Streams:
                         if book is not None:
                             yield BookUpdate(symbol=depth.symbol, book=book, at=at)
 
-    async def account(self) -> AsyncIterator[AccountUpdate]:
+    async def account(self) -> AsyncGenerator[AccountUpdate, None]:
         async with self._open() as feed:
             await feed.ask("subscribe", "heartbeats")
             await feed.ask("subscribe", "user")

@@ -51,6 +51,7 @@ class Desk:
         self.markets = {native(symbol): rules for symbol, rules in simulator.markets.items()}
         self.words = NETWORK_WORDS[Venue.BINANCE]
         self.networks = {word: network for network, word in self.words.items()}
+        self.cancel_ids: dict[int, str] = {}  # of cancellations, by order
         self.closing = asyncio.Event()
 
     def market(self, name: str) -> SimMarket:

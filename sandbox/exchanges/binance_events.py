@@ -23,15 +23,19 @@ _EXECUTIONS = {
 }
 
 
-def execution(order: SimOrder, fill: SimFill | None, at: int) -> dict[str, Any]:
-    """executionReport: of a fill, or of an order that came or ended."""
+def execution(
+    order: SimOrder, fill: SimFill | None, at: int, cancel_id: str = ""
+) -> dict[str, Any]:
+    """executionReport: of a fill, or of an order that came or ended. Of a cancelled one `c` is the
+    cancelling's own id, `C` the order's."""
     ended = order.status is not OrderStatus.OPEN
+    cancelled = order.status is OrderStatus.CANCELLED
     reason = why(order)
     return {
         "e": "executionReport",
         "E": at,
         "s": native(order.symbol),
-        "c": order.client_id,
+        "c": cancel_id if cancelled else order.client_id,
         "S": order.side.upper(),
         "o": order.type.upper(),
         "f": order.tif,
@@ -40,7 +44,7 @@ def execution(order: SimOrder, fill: SimFill | None, at: int) -> dict[str, Any]:
         "P": ZERO,
         "F": ZERO,
         "g": -1,
-        "C": order.client_id if order.status is OrderStatus.CANCELLED else "",
+        "C": order.client_id if cancelled else "",
         "x": "TRADE" if fill else _EXECUTIONS[order.status],
         "X": status(order),
         "r": "NONE",

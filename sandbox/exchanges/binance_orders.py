@@ -124,6 +124,7 @@ def query(call: Call) -> dict[str, Any]:
 def cancel(call: Call) -> dict[str, Any]:
     order = _find(call, _unknown)
     cancel_id = call.parameters.optional("newClientOrderId", CLIENT_ID) or secrets.token_hex(11)
+    call.desk.cancel_ids[order.id] = cancel_id
     try:
         ended = call.desk.simulator.cancel(order.id)
     except Rejected as rejected:

@@ -157,7 +157,8 @@ class PrivateSession(Session):
                 for asset, delta in _moved(payload).items():
                     explained[asset] += delta
             elif isinstance(payload, SimOrder):
-                told.append(events.execution(payload, None, event.at))
+                cancel_id = self.desk.cancel_ids.get(payload.id, "")
+                told.append(events.execution(payload, None, event.at, cancel_id))
         if changes:
             at = batch[-1].at
             told.append(events.position(changes.values(), at))

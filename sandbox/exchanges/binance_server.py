@@ -173,8 +173,11 @@ def _success_with_failure(endpoint: Endpoint, query: str, body: str) -> web.Resp
         "code": -1000,
         "msg": "An unknown error occurred while processing the request.",
     }
-    if endpoint.operation is Operation.PLACE:
-        content = orders.turned_down(Parameters(pairs(query, body)))
+    try:
+        if endpoint.operation is Operation.PLACE:
+            content = orders.turned_down(Parameters(pairs(query, body)))
+    except Problem as problem:
+        return faults.refused(problem, {})
     return faults.answer(content, headers={})
 
 

@@ -136,6 +136,8 @@ class MarketSession(Session):
         if not isinstance(request, dict) or "method" not in request:
             return {"code": 2, "msg": "Invalid request: missing field `method` at line 1 column 1"}
         method, names = request["method"], request.get("params") or []
+        if not isinstance(names, list):
+            return {"code": 2, "msg": "Invalid request: params must be a list"}
         result: Any = None
         match method:
             case "SUBSCRIBE":

@@ -22,8 +22,8 @@ from sandbox.exchanges.types import (
     SimWithdrawal,
     TransferStatus,
 )
+from sandbox.world import CONFIRMATIONS
 
-CONFIRMATIONS = 3
 _DAY_MS = 86_400_000
 _HISTORY_MS = 90 * _DAY_MS
 _BY_ID_MS = 7 * _DAY_MS

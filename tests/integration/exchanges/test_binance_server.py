@@ -6,12 +6,16 @@ import asyncio
 import hashlib
 import hmac
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from binance.exceptions import BinanceAPIException
 
 from exchanges.numbers import ONE, parse
+from sandbox.exchanges import binance_security as security
+from sandbox.exchanges.binance_errors import Problem
+from sandbox.exchanges.types import Credential, SimDeposit, TransferStatus
 from tests.integration.exchanges.binance_venue import (
     ADDRESS,
     ED_KEY,
@@ -30,6 +34,7 @@ from tests.integration.exchanges.binance_venue import (
 
 __all__ = ["venue"]
 DAY_MS = 86_400_000
+HASH = "0x" + "ef" * 32
 
 
 async def refused(call: Any) -> tuple[int, int, str]:
@@ -186,6 +191,31 @@ async def test_a_signature_covers_the_payload_as_it_was_percent_encoded(venue: B
         coin="ETH", network="ETH", address=ELSEWHERE, amount="1", name="a b"
     )
     assert (await refused(late))[1] == -1022  # the SDK signs before it encodes
+
+
+@pytest.mark.parametrize(
+    ("symbol", "signature"),
+    [
+        ("LTCBTC", "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71"),
+        (
+            "%EF%BC%91%EF%BC%92%EF%BC%93%EF%BC%94%EF%BC%95%EF%BC%96",
+            "e1353ec6b14d888f1164ae9af8228a3dbd508bc82eb867db8ab6046442f33ef3",
+        ),
+    ],
+)
+def test_the_examples_of_the_venues_own_documentation_verify(symbol: str, signature: str) -> None:
+    secret = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+    query = (
+        f"symbol={symbol}&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1"
+        "&recvWindow=5000&timestamp=1499827319559"
+    )
+    known = Credential(key="documented", secret=secret)
+    for sent in ((f"{query}&signature={signature}", ""), ("", f"{query}&signature={signature}")):
+        security.check_signature(known, *security.rest_payload(*sent))
+    half, rest = query[:30], query[30:]
+    assert security.rest_payload(half, f"{rest}&signature=x") == (query, "x")
+    with pytest.raises(Problem):
+        security.check_signature(known, query.replace("BUY", "SELL"), signature)
 
 
 async def test_hmac_signatures_may_be_in_upper_case(venue: Binance) -> None:
@@ -371,6 +401,54 @@ async def test_a_withdrawal_is_refused_with_the_venues_codes(
     call = venue.client.withdraw(**{k: v for k, v in sent.items() if v is not None})
     assert (await refused(call))[:2] == (400, code)
     assert venue.simulator.withdrawals() == []
+
+
+async def test_a_withdrawal_is_followed_to_its_end(venue: Binance) -> None:
+    client, transfers = venue.client, venue.simulator.transfers
+    steps = ((TransferStatus.SENT, 4), (TransferStatus.DONE, 6), (TransferStatus.FAILED, 5))
+    for i, (status, number) in enumerate(steps):
+        await client.withdraw(
+            coin="USDC", network="ETH", address=ELSEWHERE, amount="20", withdrawOrderId=f"w{i}"
+        )
+        (sent,) = [w for w in venue.simulator.withdrawals() if w.client_id == f"w{i}"]
+        transfers.update(replace(sent, status=status, tx_hash=HASH))
+        (found,) = await client.get_withdraw_history(withdrawOrderId=f"w{i}")
+        assert (found["status"], found["txId"]) == (number, HASH)
+        assert (found["amount"], found["transactionFee"]) == ("19", "1")
+    assert len(await client.get_withdraw_history(coin="USDC", status=6)) == 1
+    every = await client.get_withdraw_history(coin="USDC")
+    assert await client.get_withdraw_history(coin="USDC", offset=1, limit=1) == every[1:2]
+    again = client.withdraw(
+        coin="USDC", network="ETH", address=ELSEWHERE, amount="20", withdrawOrderId="w0"
+    )
+    assert (await refused(again))[0] == 400
+    assert len(venue.simulator.withdrawals()) == 3
+
+
+async def test_a_deposit_counts_its_confirmations_and_keeps_its_last_wei(venue: Binance) -> None:
+    client, transfers = venue.client, venue.simulator.transfers
+    deposit = SimDeposit(
+        id="d1",
+        asset="ETH",
+        network=NETWORK,
+        address=ADDRESS,
+        amount=2 * ONE + 1,
+        tx_hash=HASH,
+        confirmations=1,
+        status=TransferStatus.PENDING,
+        at=int(time.time() * 1000),
+    )
+    transfers.follow(NETWORK, "1", [], [deposit])
+    (waiting,) = await client.get_deposit_history(coin="ETH")
+    assert (waiting["status"], waiting["confirmTimes"]) == (0, "1/3")
+    assert (waiting["txId"], waiting["network"], waiting["address"]) == (HASH, "ETH", ADDRESS)
+    assert parse(waiting["amount"]) == deposit.amount
+    transfers.follow(NETWORK, "2", [replace(deposit, confirmations=3)], [])
+    (credited,) = await client.get_deposit_history(txId=HASH, status=1)
+    assert (credited["id"], credited["confirmTimes"]) == ("d1", "3/3")
+    assert await client.get_deposit_history(status=0) == []
+    held = {b["asset"]: b["free"] for b in (await client.get_account())["balances"]}
+    assert parse(held["ETH"]) == 102 * ONE + 1
 
 
 async def test_histories_are_read_in_windows_that_the_venue_allows(venue: Binance) -> None:

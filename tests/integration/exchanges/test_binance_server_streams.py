@@ -106,9 +106,10 @@ async def test_an_expired_rest_and_a_cancelled_order_are_told(venue: Binance) ->
         assert expired["eR"] == "UNFILLED_IOC_QUANTITY_EXPIRED"
         resting = order(price="2300", timeInForce="GTC", newClientOrderId="order-2")
         placed = await venue.client.create_order(**resting)
-        await venue.client.cancel_order(symbol="ETHEUR", orderId=placed["orderId"])
+        answer = await venue.client.cancel_order(symbol="ETHEUR", orderId=placed["orderId"])
         (*_, ended) = await until(stream, lambda event: event.get("x") == "CANCELED")
         assert (ended["C"], ended["X"], ended["w"]) == ("order-2", "CANCELED", False)
+        assert ended["c"] == answer["clientOrderId"] != "order-2"
 
 
 async def test_money_that_comes_or_leaves_is_a_balance_update(venue: Binance) -> None:

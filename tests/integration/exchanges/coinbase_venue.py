@@ -70,7 +70,7 @@ class Served:
     ca_file: Path
 
     def client(
-        self, key: str = KEY, secret: str = SECRET, *, timeout: int | None = 5, **more: Any
+        self, key: str = KEY, secret: str = SECRET, *, timeout: float | None = 5, **more: Any
     ) -> RESTClient:
         client = RESTClient(
             api_key=key, api_secret=secret, base_url=self.host, timeout=timeout, **more

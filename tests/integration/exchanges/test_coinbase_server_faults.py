@@ -135,7 +135,7 @@ async def test_answers_that_do_not_parse(venue: Served, fault: str) -> None:
 async def test_no_answer_at_all(venue: Served, fault: str, done: int) -> None:
     venue.simulator.faults.add("place", fault)
     with pytest.raises(ReadTimeout):
-        await ask(venue.client(timeout=1).limit_order_ioc_buy, "mine", *BUY)
+        await ask(venue.client(timeout=0.3).limit_order_ioc_buy, "mine", *BUY)
     assert executed(venue) == done
     order = (await ask(venue.client().list_orders))["orders"][0]
     assert order["status"] == ("FILLED" if done == ONE else "CANCELLED")

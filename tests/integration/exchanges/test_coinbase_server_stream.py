@@ -156,9 +156,9 @@ async def test_connections_that_come_to_nothing(
         assert refused.value.status_code == status
         return
     async with stream(venue) as socket:
-        await subscribe(socket, "heartbeats")
+        await subscribe(socket, "level2", "ETH-EUR")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(socket.recv(), 1.2)
+            await asyncio.wait_for(socket.recv(), 0.3)
 
 
 async def test_an_authentication_that_fails_once(venue: Served) -> None:
@@ -209,10 +209,10 @@ async def test_silence_after_a_part(venue: Served) -> None:
         await subscribe(socket, "user", "ETH-EUR")
         await said(socket, "subscriptions")
         venue.simulator.faults.add("place", "partial_fill_then_silence")
-        client = venue.client(timeout=1)
+        client = venue.client(timeout=0.5)
         asked = asyncio.create_task(ask(client.limit_order_ioc_buy, "lost", "ETH-EUR", "1", "2010"))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(socket.recv(), 0.5)
+            await asyncio.wait_for(socket.recv(), 0.3)
         assert venue.simulator.fills()
         with pytest.raises(OSError, match="timed out"):
             await asked

@@ -34,6 +34,7 @@ from api import (
     payouts,
     policies,
     prices,
+    quotes,
     reconciliations,
     refunds,
     screenings,
@@ -78,6 +79,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     keys.router,
     networks.router,
     prices.router,
+    quotes.router,
     health.router,
     docs.router,
 )

@@ -63,6 +63,7 @@ async def open_context(settings: Settings, *, listen: bool = True) -> AsyncItera
         monitoring_seconds=settings.configuration.monitoring_seconds,
         limits=settings.configuration.request_limits,
         risk=settings.risk,
+        quotes=settings.configuration.quotes.policy,
     )
     tasks: list[asyncio.Task[None]] = []
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from core.context import Limits
+from core.context import Limits, QuoteSettings
 from core.money import AMOUNT_PATTERN
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -207,6 +207,35 @@ class ScreeningSection(Section):
     provider_timeout_seconds: Positive = 10
 
 
+Percent = Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,2})?$")]
+
+
+class QuotesSection(Section):
+    """How long a quote of the treasury stands and how good it must be, in percent as text."""
+
+    valid_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    worst_percent: Percent = "1"
+    tolerance_percent: Percent = "0.1"
+    agreement_percent: Percent = "1"
+    stablecoin_agreement_percent: Percent = "0.5"
+
+    @property
+    def policy(self) -> QuoteSettings:
+        return QuoteSettings(
+            valid_seconds=self.valid_seconds,
+            worst=basis_points(self.worst_percent),
+            tolerance=basis_points(self.tolerance_percent),
+            agreement=basis_points(self.agreement_percent),
+            stable_agreement=basis_points(self.stablecoin_agreement_percent),
+        )
+
+
+def basis_points(percent: str) -> int:
+    """`0.5` -> 50."""
+    whole, _, fraction = percent.partition(".")
+    return int(whole) * 100 + int(fraction.ljust(2, "0"))
+
+
 class Configuration(Section):
     """The whole file."""
 
@@ -216,6 +245,7 @@ class Configuration(Section):
     limits: LimitsSection = LimitsSection()
     screening: ScreeningSection = ScreeningSection()
     exchanges: ExchangesSection = ExchangesSection()
+    quotes: QuotesSection = QuotesSection()
     reconciliation: ReconciliationSection = ReconciliationSection()
     networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
 

@@ -39,6 +39,22 @@ class RiskSettings:
     provider_timeout: int = 10
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteSettings:
+    """What a quote of the treasury may be. All but `valid_seconds` in basis points.
+
+    `worst`: how much worse than Chainlink, all fees in, is refused. `tolerance`: how far a limit
+    price lies behind the worst level of the book that a quote uses. `agreement`: how far the
+    venues' mid prices may lie from Chainlink's, `stable_agreement` where that is a stablecoin's.
+    """
+
+    valid_seconds: int = 15
+    worst: int = 100
+    tolerance: int = 10
+    agreement: int = 100
+    stable_agreement: int = 50
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """Read-only after start. `public_url` has no slash at its end."""
@@ -53,3 +69,4 @@ class Context:
     monitoring_seconds: int = 86_400
     limits: Limits = field(default_factory=Limits)
     risk: RiskSettings = field(default_factory=RiskSettings)
+    quotes: QuoteSettings = field(default_factory=QuoteSettings)

@@ -178,11 +178,12 @@ class Router:
         return Why.INSUFFICIENT_FUNDS if sized[0].locked > room else Why.THIN
 
     def _short(self, among: Collection[int]) -> Why:
-        """Whether more money would have been enough, or the books end before."""
+        """Whether there is too little money, or the books end before."""
+        wish, venues = self._wish, {self._paths[number].venue for number in among}
+        if not wish.wanted and wish.amount > sum(self._of(v, wish.from_asset) for v in venues):
+            return Why.INSUFFICIENT_FUNDS
         plenty = {path.venue: _PLENTY for path in self._paths}
-        _, left = share(
-            self._pieces, self._paths, among, self._wish.amount, plenty, wanted=self._wish.wanted
-        )
+        _, left = share(self._pieces, self._paths, among, wish.amount, plenty, wanted=wish.wanted)
         return Why.THIN if left else Why.INSUFFICIENT_FUNDS
 
     def _of(self, venue: str, asset: str | None) -> int:

@@ -22,6 +22,7 @@ from sandbox.exchanges.faults import Fault, Operation
 PING_SECONDS = 20
 PONG_SECONDS = 60
 MESSAGES_A_SECOND = 5
+_GOODBYE = 0.4  # seconds
 _HANDSHAKE = {
     Fault.TIMEOUT_AFTER_EXECUTION: HTTPStatus.GATEWAY_TIMEOUT,
     Fault.TIMEOUT_BEFORE_EXECUTION: HTTPStatus.GATEWAY_TIMEOUT,
@@ -76,7 +77,8 @@ class Session:
     def __init__(self, desk: Desk, request: web.Request, pending: Fault | None = None) -> None:
         self.desk = desk
         self._request = request
-        self._socket = web.WebSocketResponse(autoping=False)
+        # no compression, as at the venue; who is stopped does not hold up the server's end
+        self._socket = web.WebSocketResponse(autoping=False, compress=False, timeout=_GOODBYE)
         self.pending = pending
         self._heard = time.monotonic()
         self._recent: deque[float] = deque(maxlen=MESSAGES_A_SECOND)

@@ -2,7 +2,8 @@
 
 Written after docs.cdp.coinbase.com (Onchain Addresses, Send Crypto, Transactions); not proved
 against the real venue. A transaction's `amount` is what the wallet lost or got, the network's fee
-included. A withdrawal is sent with our id as `idem`, a UUID: the same one creates nothing new.
+included. A withdrawal is sent with the UUID of our move's id (`mov_...`) as `idem`: a known one
+creates nothing and gives the first transaction again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from core import ids
 from core.errors import OrderRefused, OutcomeUnknown, UnreadableAnswer
 from exchanges import numbers
 from exchanges.coinbase import accounts, reading
@@ -27,6 +29,7 @@ from exchanges.types import (
 
 WALLETS = "/v2/accounts"
 _PAGE = 100
+_MOVE = "mov"
 _MOST_PAGES = 1000
 _KINDS = ("send", "receive")
 _ENDED_BADLY = ("failed", "expired", "canceled", "cancelled")
@@ -95,9 +98,9 @@ class Transfers:
         return made.id
 
     async def withdrawal(self, client_id: str, since: datetime) -> VenueWithdrawal | None:
-        idem = _idem(client_id)
+        _idem(client_id)
         found = await self.withdrawals(since)
-        return next((each for each in found if each.client_id == idem), None)
+        return next((each for each in found if each.client_id == client_id), None)
 
     async def withdrawals(self, since: datetime) -> list[VenueWithdrawal]:
         """Sends of crypto wallets, oldest first."""
@@ -138,7 +141,7 @@ class Transfers:
             raise UnreadableAnswer("a withdrawal gives nothing")
         return VenueWithdrawal(
             id=reading.text(entry, "id"),
-            client_id=reading.words(entry, "idem") or None,
+            client_id=_client_id(reading.words(entry, "idem")),
             asset=asset,
             network=self._network(network),
             address=_address(entry),
@@ -203,12 +206,19 @@ class Transfers:
 
 
 def _idem(client_id: str) -> str:
+    """The id of a move -> its UUID, which is all that Coinbase takes."""
+    move = ids.read(_MOVE, client_id)
+    if move is None:
+        raise OrderRefused("bad_client_id", f"a withdrawal's client id is a move's, {_MOVE}_...")
+    return str(move)
+
+
+def _client_id(idem: str) -> str | None:
+    """None: not ordered through this interface."""
     try:
-        return str(UUID(client_id))
+        return ids.show(_MOVE, UUID(idem))
     except ValueError:
-        raise OrderRefused(
-            "bad_client_id", "a withdrawal's client id must be a UUID at Coinbase"
-        ) from None
+        return None
 
 
 def _change(entry: Mapping[str, Any], asset: str) -> int:

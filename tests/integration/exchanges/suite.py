@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from core import ids
 from core.clock import wall
 from core.errors import OrderRefused, OutcomeUnknown, VenueUnavailable
 from exchanges.numbers import ONE, parse, times_up
 from exchanges.protocol import Exchange
 from exchanges.quantise import quantise
 from exchanges.types import (
+    AccountUpdate,
     BookUpdate,
     LimitOrder,
     Side,
@@ -42,6 +44,7 @@ NETWORK = "eip155:31337"
 MIDS = {"ETH-EUR": "2000", "ETH-USDT": "2200", "USDT-EUR": "0.91"}
 SYMBOL = "ETH-EUR"
 ELSEWHERE = "0x" + "22" * 20
+MOVE, OTHER_MOVE = (ids.show("mov", ids.new()) for _ in range(2))
 
 UNTOUCHED = (
     Fault.RATE_LIMITED,
@@ -106,7 +109,7 @@ def order(client_id: str = "ord_1", **changes: str | Side) -> LimitOrder:
     )
 
 
-def withdrawal(client_id: str = "mov_1", amount: str = "2.5") -> WithdrawalOrder:
+def withdrawal(client_id: str = MOVE, amount: str = "2.5") -> WithdrawalOrder:
     return WithdrawalOrder(
         client_id=client_id, asset="ETH", network=NETWORK, address=ELSEWHERE, amount=parse(amount)
     )
@@ -375,14 +378,14 @@ class ExchangeSuite:
     ) -> None:
         before = world.held("ETH")
         venue_id = await exchange.withdraw(withdrawal())
-        found = await exchange.withdrawal("mov_1", since)
+        found = await exchange.withdrawal(MOVE, since)
         assert found is not None
-        assert (found.id, found.client_id, found.network) == (venue_id, "mov_1", NETWORK)
+        assert (found.id, found.client_id, found.network) == (venue_id, MOVE, NETWORK)
         assert (found.address.lower(), found.status) == (ELSEWHERE, TransferStatus.PENDING)
         free = world.simulator.balances()["ETH"].free
         assert found.amount + found.fee == before - free
         assert await exchange.withdrawals(since) == [found]
-        assert await exchange.withdrawal("mov_2", since) is None
+        assert await exchange.withdrawal(OTHER_MOVE, since) is None
 
     async def test_a_withdrawal_that_cannot_be_is_refused(
         self, exchange: Exchange, world: World
@@ -401,7 +404,7 @@ class ExchangeSuite:
             await exchange.withdraw(withdrawal())
         assert len(world.simulator.withdrawals()) == (fault not in UNTOUCHED)
         if fault not in UNTOUCHED:
-            assert await exchange.withdrawal("mov_1", since) is not None
+            assert await exchange.withdrawal(MOVE, since) is not None
 
     async def test_money_comes_from_a_chain_and_goes_to_one(
         self, exchange: Exchange, world: World, chain: Chain, since: datetime
@@ -426,7 +429,7 @@ class ExchangeSuite:
         here = int(chain.rpc("eth_getBalance", ELSEWHERE, "latest"), 16)
         await exchange.withdraw(withdrawal())
         await watch.look()
-        found = await exchange.withdrawal("mov_1", since)
+        found = await exchange.withdrawal(MOVE, since)
         assert found is not None
         assert found.status is TransferStatus.DONE
         arrived = int(chain.rpc("eth_getBalance", ELSEWHERE, "latest"), 16) - here
@@ -494,17 +497,21 @@ class ExchangeSuite:
         self, exchange: Exchange, world: World
     ) -> None:
         async with aclosing(exchange.account()) as news:  # type: ignore[type-var]
-            first = asyncio.ensure_future(anext(news))
+            first = asyncio.ensure_future(self._of_an_order(news))
             async with asyncio.timeout(10):
                 number = 0
                 while not first.done():  # subscribing takes a moment that nothing tells of
                     number += 1
                     await exchange.place(order(f"ord_{number}", quantity="0.01"))
                     await asyncio.wait({first}, timeout=0.1)
-                seen = {(await first).client_id}
-                while not any(seen):
-                    seen.add((await anext(news)).client_id)
-            assert (max(filter(None, seen))).startswith("ord_")
+            assert (await first).startswith("ord_")
+
+    @staticmethod
+    async def _of_an_order(news: AsyncIterator[AccountUpdate]) -> str:
+        async for update in news:
+            if update.client_id is not None:
+                return update.client_id
+        raise AssertionError("the stream ended")
 
     async def test_health_tells_the_clock_and_no_problem(self, exchange: Exchange) -> None:
         health = await exchange.health()

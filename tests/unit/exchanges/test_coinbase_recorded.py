@@ -8,10 +8,12 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import web
 
+from core import ids
 from core.errors import OrderRefused, OutcomeUnknown, UnreadableAnswer, VenueUnavailable
 from exchanges.numbers import parse
 from exchanges.types import (
@@ -34,7 +36,8 @@ ORDER = LimitOrder(
 )
 BEFORE = datetime(2026, 4, 7, 9, tzinfo=UTC)
 ADDRESS = "0x1A2b3C4d5E6f708192a3B4c5D6e7F8091a2B3c4D"
-OURS = "3c9c33fd-7ac7-4a57-9bbd-2f3a4d5c6b7a"
+IDEM = "3c9c33fd-7ac7-4a57-9bbd-2f3a4d5c6b7a"
+OURS = ids.show("mov", UUID(IDEM))
 
 
 def recorded(name: str) -> Any:
@@ -282,7 +285,7 @@ async def test_a_withdrawal_goes_out_under_our_id(venue: Stand) -> None:
             "amount": "0.5",
             "currency": "ETH",
             "network": "ethereum",
-            "idem": OURS,
+            "idem": IDEM,
         }
         others: list[dict[str, Any]] = [{"to": {"address": "0x0"}}, {"amount": {}}, {"network": {}}]
         for wrong in others:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from core import ids
 from core.errors import VenueError
 from exchanges.coinbase.adapter import Coinbase
 from exchanges.numbers import ONE
@@ -18,7 +19,7 @@ from tests.unit.exchanges.coinbase_stand import KEY, NETWORK, SECRET, Stand, pem
 
 ORDER = LimitOrder(client_id="x", symbol="ETH-EUR", side=Side.BUY, quantity=ONE, price=ONE)
 SENT = WithdrawalOrder(
-    client_id="3c9c33fd-7ac7-4a57-9bbd-2f3a4d5c6b7a",
+    client_id=ids.show("mov", ids.new()),
     asset="ETH",
     network=NETWORK,
     address="0x00",

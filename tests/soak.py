@@ -61,6 +61,8 @@ ITEMS = (
     Item("router", "payments through the router: forks, replays, rotated keys, relays",
          ["tests/integration/router"], seeds=5),
     Item("journal", "the journal under concurrent posting", ["tests/integration/ledger"], seeds=5),
+    Item("reconciliation", "no Break over 100 random honest histories a run; planted mistakes",
+         ["tests/integration/reconciliation"], seeds=10),
     Item("contracts", "forge fuzz and invariants, profile soak", []),
     Item("schemathesis", "no 5xx, no undocumented answer, 200 examples an operation",
          ["tests/integration/api/test_schemathesis.py"], seeds=3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sandbox.exchanges.makers import Makers
 from sandbox.exchanges.matching import Match, Orders, Resting
@@ -28,19 +28,23 @@ class BookOf:
         self.mid = mid
         for ladder in self.orders.sides.values():
             ladder.keep(lambda resting: resting.order_id is not None)
-        met: list[MakerTrade] = []
-        for side, quotes in self._makers.quote(mid).items():
-            for quote in quotes:
-                for match in self.orders.match(side, quote.quantity, quote.price):
-                    quote.quantity -= match.quantity
-                    assert match.resting.order_id is not None  # noqa: S101  (quotes do not cross)
-                    met.append((match.resting.order_id, match))
-                if quote.quantity:
-                    self.orders.sides[side].add(quote)
-        return met
+        quotes = self._makers.quote(mid)
+        return self._stand([(side, quote) for side in quotes for quote in quotes[side]])
 
-    def refill(self) -> None:
-        self._makers.refill(self.orders)
+    def refill(self) -> list[MakerTrade]:
+        """The makers come back after a trade; as `requote`."""
+        return self._stand(self._makers.refill())
+
+    def _stand(self, quotes: Iterable[tuple[str, Resting]]) -> list[MakerTrade]:
+        met: list[MakerTrade] = []
+        for side, quote in quotes:
+            for match in self.orders.match(side, quote.quantity, quote.price):
+                quote.quantity -= match.quantity
+                assert match.resting.order_id is not None  # noqa: S101  (quotes do not cross)
+                met.append((match.resting.order_id, match))
+            if quote.quantity:
+                self.orders.sides[side].add(quote)
+        return met
 
     def rest(self, side: str, price: int, quantity: int, order_id: int) -> None:
         self.orders.sides[side].add(Resting(price, quantity, order_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from exchanges.numbers import ONE, down, times, up
-from sandbox.exchanges.matching import Orders, Resting
+from sandbox.exchanges.matching import Resting
 from sandbox.exchanges.types import SimMarket
 
 LEVELS = 500  # a side
@@ -31,13 +31,15 @@ class Makers:
             ]
         return self._quotes
 
-    def refill(self, orders: Orders) -> None:
-        """Puts back what was bought or sold, in other sizes."""
+    def refill(self) -> list[tuple[str, Resting]]:
+        """In place of what was bought or sold, in other sizes: side and quote."""
+        new: list[tuple[str, Resting]] = []
         for side, quotes in self._quotes.items():
             for i, resting in enumerate(quotes):
                 if not resting.quantity:
                     quotes[i] = Resting(resting.price, self._size())
-                    orders.sides[side].add(quotes[i])
+                    new.append((side, quotes[i]))
+        return new
 
     def _price(self, side: str, level: int) -> int:
         away = times(self._mid, SPACING) * level

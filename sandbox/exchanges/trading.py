@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from exchanges.numbers import down, times, times_up, up
 from sandbox.exchanges.accounts import FEES, MAKERS, OURS, Accounts
-from sandbox.exchanges.books import BookOf
+from sandbox.exchanges.books import BookOf, MakerTrade
 from sandbox.exchanges.faults import Fault
 from sandbox.exchanges.markets import Dialect
 from sandbox.exchanges.news import News
@@ -123,8 +123,7 @@ class Trading:
         self._keep(change)
         silent = fault is Fault.PARTIAL_FILL_THEN_SILENCE
         self._tell(change, book, private=not silent)
-        book.refill()
-        self._tell_book(book, change.at)
+        self._meet(book, book.refill())
         return order
 
     def cancel(self, order_id: int) -> SimOrder:
@@ -140,8 +139,13 @@ class Trading:
 
     def requote(self, symbol: str, mid: int) -> None:
         """The makers move; what of ours they cross is filled at our price, as a maker."""
-        book, change = self.books[symbol], Change(self._now())
-        for order_id, match in book.requote(mid):
+        book = self.books[symbol]
+        self._meet(book, book.requote(mid))
+
+    def _meet(self, book: BookOf, trades: Sequence[MakerTrade]) -> None:
+        """Quotes of makers executed orders of ours; whatever it was, the book may have changed."""
+        change = Change(self._now())
+        for order_id, match in trades:
             self._fill(change, self.orders[order_id], match.price, match.quantity, maker=True)
         if change.orders:
             self._keep(change)

@@ -18,12 +18,17 @@ from merchants import keys, merchants, scopes
 from merchants.tables import ApiKey
 
 
-def installation(file: Path | None) -> Settings:
-    """As everywhere; where no bezant.toml is named or here, the running sandbox's."""
-    if file or os.environ.get("BEZANT_CONFIG") or Path("bezant.toml").exists():
+def installation(file: Path | None, directory: Path | None = None) -> Settings:
+    """As everywhere; where no bezant.toml is named or here, the running sandbox's, which lives in
+    `directory` if one is given."""
+    if file or (directory is None and _is_configured()):
         return load(file)
-    found = environment_of_sandbox(sandbox_dir(None))
+    found = environment_of_sandbox(sandbox_dir(directory))
     return load(None, found) if found else load(None)
+
+
+def _is_configured() -> bool:
+    return bool(os.environ.get("BEZANT_CONFIG")) or Path("bezant.toml").exists()
 
 
 def create_merchant(settings: Settings, name: str) -> dict[str, Any]:

@@ -224,15 +224,17 @@ def ledger_verify(config: Path | None, data_dir: Path | None, as_json: bool) -> 
     show_default=True, help="What is compared.",
 )  # fmt: skip
 @config
+@data_dir
 @as_json
-def reconcile(scope: str, config: Path | None, as_json: bool) -> None:
+def reconcile(scope: str, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Proves every balance against chains, venues and invoices; exit 1 if anything differs.
 
     The running worker does it; without --config: the sandbox's.
     """
     from bezant import printing, proving
+    from bezant.administration import installation
 
-    found = proving.reconcile(_installation(config), scope)
+    found = proving.reconcile(installation(config, data_dir), scope)
     printing.show_reconciliation(found, as_json)
     sys.exit(0 if found["status"] == "clean" else 1)
 

@@ -47,9 +47,10 @@ class Message:
 class Feed:
     """One connection."""
 
-    def __init__(self, socket: ClientConnection, token: Callable[[], str]) -> None:
+    def __init__(self, socket: ClientConnection, token: Callable[[], str], silence: float) -> None:
         self._socket = socket
         self._token = token
+        self._silence = silence
         self._expected: int | None = None
 
     async def ask(self, kind: str, channel: str, products: Collection[str] = ()) -> None:
@@ -63,7 +64,7 @@ class Feed:
     async def messages(self) -> AsyncIterator[Message]:
         """Until something is wrong: VenueUnavailable. Repeated messages are left out."""
         while True:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(self._silence):
                 text = await self._socket.recv()
             try:
                 content = exact(text)
@@ -88,15 +89,22 @@ class Feed:
 
 
 class Streams:
-    """Opens connections. `token` makes a fresh JWT."""
+    """Opens connections. `token` makes a fresh JWT; heartbeats come each second, so `silence` of
+    so many seconds is the end of one."""
 
     def __init__(
-        self, url: str, context: ssl.SSLContext, token: Callable[[], str], timeout: float
+        self,
+        url: str,
+        context: ssl.SSLContext,
+        token: Callable[[], str],
+        timeout: float,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._url = url
         self._context = context
         self._token = token
         self._timeout = timeout
+        self._silence = silence
 
     async def books(self, symbols: Collection[str]) -> AsyncGenerator[BookUpdate, None]:
         depths = {symbol: Depth(symbol) for symbol in symbols}
@@ -150,7 +158,7 @@ class Streams:
                 max_size=_LARGEST_MESSAGE,
                 logger=_quiet,
             ) as socket:
-                yield Feed(socket, self._token)
+                yield Feed(socket, self._token, self._silence)
         except TimeoutError:
             raise VenueUnavailable("Coinbase's stream is silent") from None
         except (WebSocketException, OSError, KeyError) as error:

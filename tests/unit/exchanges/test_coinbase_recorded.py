@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from core import ids
 from core.errors import OrderRefused, OutcomeUnknown, UnreadableAnswer, VenueUnavailable
+from exchanges.coinbase.stream import Streams
 from exchanges.numbers import parse
 from exchanges.types import (
     Balance,
@@ -358,3 +360,14 @@ async def test_a_stream_that_cannot_be_read_ends(venue: Stand, text: str) -> Non
     async with venue.exchange() as exchange:
         with pytest.raises(VenueUnavailable):
             await anext(exchange.books(["ETH-EUR"]))
+
+
+async def test_a_silent_stream_ends(venue: Stand) -> None:
+    context = ssl.create_default_context(cafile=venue.ca_file)
+    url = f"wss://{venue.host}/stream"
+    for news in (
+        Streams(url, context, lambda: "token", 5, silence=0.05).books(["ETH-EUR"]),
+        Streams(url, context, lambda: "token", 5, silence=0.05).account(),
+    ):
+        with pytest.raises(VenueUnavailable, match="silent"):
+            await anext(news)

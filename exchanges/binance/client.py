@@ -42,8 +42,6 @@ _FAILURES = (
 )
 _PATH = re.compile(r"/((?:api|sapi)/v[0-9]/.+)")
 _NOWHERE = "https://unused.invalid"
-_LONGEST_ED25519 = 120
-"""Characters of a PEM, above which the SDK takes it for RSA."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ _CALLS = {
 
 class Client(AsyncClient):  # type: ignore[misc]
     """Begin it inside a running loop; `close_connection` ends it. `secret`: an HMAC secret, or an
-    Ed25519 key as PEM."""
+    Ed25519 key as PEM. Raises Misconfigured for any other PEM."""
 
     def __init__(
         self, *, key: str, secret: str, url: str, ws_api_url: str, timeout_seconds: float
@@ -103,6 +101,24 @@ class Client(AsyncClient):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"Client({self.API_URL})"
+
+    def _init_private_key(
+        self, private_key: str | None, private_key_pass: str | None = None
+    ) -> object:
+        """Raises Misconfigured, without a word of the key."""
+        if private_key is None:
+            return None
+        try:
+            self.PRIVATE_KEY = super()._init_private_key(private_key)
+            self._ed25519_signature("probe")
+        except (ValueError, TypeError, AttributeError):
+            problem = Misconfigured(
+                "BINANCE_API_SECRET: holds a PEM that is no Ed25519 private key "
+                "(allowed: an HMAC secret, or an unencrypted Ed25519 key as PEM)"
+            )
+        else:
+            return self.PRIVATE_KEY
+        raise problem
 
     async def measure(self) -> None:
         """Asks for the venue's time."""
@@ -191,15 +207,8 @@ class Client(AsyncClient):  # type: ignore[misc]
 
 
 def _pem(secret: str) -> str | None:
-    """An Ed25519 key in the form that the SDK takes for one, None for an HMAC secret. Raises
-    Misconfigured, without a word of it."""
+    """An Ed25519 key as the SDK knows one, by its length: no blanks around, no CRs. None for an
+    HMAC secret."""
     if "-----BEGIN" not in secret:
         return None
-    lines = [line.strip() for line in secret.strip().splitlines()]
-    pem = "\n".join(lines)
-    if len(pem) > _LONGEST_ED25519:
-        raise Misconfigured(
-            "BINANCE_API_SECRET: holds a PEM that is no Ed25519 private key "
-            "(allowed: an HMAC secret, or an unencrypted Ed25519 key as PEM)"
-        )
-    return pem
+    return "\n".join(line.strip() for line in secret.strip().splitlines())

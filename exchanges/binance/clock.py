@@ -38,9 +38,9 @@ class VenueClock:
 
     def measured(self, started: float, server_ms: int) -> None:
         received = self._monotonic()
-        halfway_ms = int((received - started) * 500)
+        halfway_ms = round((received - started) * 500)
         self._anchor = server_ms, received
-        self.offset_ms = server_ms + halfway_ms - int(self._wall() * 1000)
+        self.offset_ms = server_ms + halfway_ms - round(self._wall() * 1000)
 
     def forget(self) -> None:
         """The venue says that it is wrong (-1021)."""

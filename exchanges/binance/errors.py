@@ -166,4 +166,4 @@ def reading(what: str, *, executes: bool = False) -> Iterator[None]:
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, UnreadableAnswer) as error:
         text = f"binance: {what} cannot be read: {type(error).__name__} {str(error)[:100]}"
         problem = OutcomeUnknown(text) if executes else UnreadableAnswer(text)
-    raise problem
+    raise problem from None

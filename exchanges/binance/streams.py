@@ -63,7 +63,7 @@ async def _connection(client: Client, url: str) -> AsyncIterator[ClientConnectio
         problem = f"binance: the stream answers HTTP {error.response.status_code}"
     except (OSError, WebSocketException) as error:
         problem = f"binance: the stream ended: {type(error).__name__}"
-    raise VenueUnavailable(problem)
+    raise VenueUnavailable(problem) from None
 
 
 async def _listen(
@@ -199,17 +199,23 @@ async def account(client: Client, ws_api_url: str) -> AsyncIterator[AccountUpdat
     """`Exchange.account`, by `userDataStream.subscribe.signature`."""
     await client.keep_time()
     async with _connection(client, ws_api_url) as connection:
-        asked = {
-            "id": "account",
-            "method": "userDataStream.subscribe.signature",
-            "params": client.sign_subscription(),
-        }
-        await connection.send(json.dumps(asked))
+        await connection.send(_subscription(client))
         async for news in _listen(connection):
             if isinstance(news, str | bytes):
                 update = _private(client, news)
                 if update is not None:
                     yield update
+
+
+def _subscription(client: Client) -> str:
+    """It carries the API key: nobody keeps it in a variable that a traceback could show."""
+    return json.dumps(
+        {
+            "id": "account",
+            "method": "userDataStream.subscribe.signature",
+            "params": client.sign_subscription(),
+        }
+    )
 
 
 def _private(client: Client, text: str | bytes) -> AccountUpdate | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 from exchanges.binance.adapter import Binance
 from exchanges.numbers import parse
+from exchanges.protocol import Exchange
 from sandbox.exchanges.markets import NETWORK_WORDS
 from tests.integration.exchanges import binance_venue as venue
 from tests.integration.exchanges.suite import SYMBOL, ExchangeSuite, World, order
@@ -45,6 +47,15 @@ async def exchange(world: World, served: venue.Binance) -> AsyncIterator[Binance
 class TestBinance(ExchangeSuite):
     """With an HMAC key."""
 
+    async def test_the_key_in_a_frame_is_not_logged(
+        self, exchange: Exchange, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        await self.test_the_private_stream_wakes_for_our_orders(exchange, world)
+        assert caplog.records
+        assert venue.KEY not in caplog.text  # websockets would, at DEBUG
+        assert venue.SECRET not in caplog.text
+
 
 async def test_an_ed25519_key_signs_orders_questions_and_the_stream(
     world: World, served: venue.Binance
@@ -54,4 +65,4 @@ async def test_an_ed25519_key_signs_orders_questions_and_the_stream(
     async with adapter(served.port, key=venue.ED_KEY, secret=pem) as exchange:
         placed = await exchange.place(order())
         assert [f.quantity for f in await exchange.fills(SYMBOL, placed.venue_id)] == [parse("0.5")]
-        await TestBinance().test_the_private_stream_wakes_for_our_orders(exchange, world)
+        await ExchangeSuite().test_the_private_stream_wakes_for_our_orders(exchange, world)

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Path, Request, Response
 
 from api import paging, schemas
 from api.auth import require
+from core.clock import wall
 from core.context import Context
 from core.errors import NotFound
 from core.networks import Catalog
 from merchants.keys import Principal
+from prices import second
 from prices.book import load, price_json
 
 router = APIRouter(prefix="/v1/prices", tags=["Prices"])
@@ -32,7 +34,8 @@ async def list_all(request: Request, caller: Reader) -> Response:
 
 @router.get("/{base}-{quote}", response_model=schemas.Price)
 async def show(request: Request, base: Part, quote: Part, caller: Reader) -> Response:
-    """What one `base` costs in `quote`, crossed through USD where no feed has both.
+    """What one `base` costs in `quote`, crossed through USD where no feed has both; among the
+    sources what lies between the best two of each venue's book now.
 
     503 `price_unavailable`, with the sources and why each is refused, when none passes its checks.
     """
@@ -43,9 +46,10 @@ async def show(request: Request, base: Part, quote: Part, caller: Reader) -> Res
             raise NotFound(f"{symbol!r} is no currency and no asset that is configured")
     async with context.database.statement() as connection:
         book = await load(connection)
+        mids = await second.load(connection, wall())
     now = context.clock.now()
     rate = book.rate(base, quote, now)
-    sources = book.sources(base, quote, now)
+    sources = second.told_now(book.sources(base, quote, now), mids, (base, quote))
     return paging.json(price_json(base, quote, rate.price, rate.updated_at, sources, now))
 
 

@@ -16,6 +16,7 @@ from core.clock import show
 from core.db import Database, Raw
 from core.errors import PriceUnavailable
 from prices.rates import SCALE, age_seconds, half_even, show_price
+from prices.second import is_mid, named, parse
 
 HUB = "USD"  # Chainlink quotes nearly everything in it
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -78,7 +79,7 @@ class StoredPrice:
         shown = []
         for source in self.sources:
             one = {"pair": self.pair} | {key: source.get(key) for key in _TOLD}
-            reason = source.get("refused") or ("stale" if stale else None)
+            reason = source.get("refused") or ("stale" if stale and not is_mid(source) else None)
             shown.append(one | ({"refused": reason} if reason else {}))
         return shown
 
@@ -91,8 +92,7 @@ class StoredPrice:
     def evidence(self, now: datetime) -> dict[str, Any]:
         chosen = self.sources[0] if self.sources else {}
         updated_at = self.updated_at or now
-        others = [f"{s['source']} {s['network']}" for s in self.sources[1:] if not s.get("refused")]
-        return {
+        evidence = {
             "source": chosen.get("source"),
             "pair": self.pair,
             "network": chosen.get("network"),
@@ -101,8 +101,22 @@ class StoredPrice:
             "block_hash": chosen.get("block_hash"),
             "updated_at": show(updated_at),
             "age_seconds": age_seconds(updated_at, now),
-            "second_source": others[0] if others else "none configured",
+            "second_source": self._second_source(),
         }
+        venues = [s for s in self.sources[1:] if is_mid(s) and s["price"] is not None]
+        if venues:
+            told = ("source", "price", "observed_at", "refused")
+            evidence["venues"] = [{key: s[key] for key in told if key in s} for s in venues]
+        return evidence
+
+    def _second_source(self) -> str:
+        """Who vouches for the price besides: another feed, venues, or nobody."""
+        others = self.sources[1:]
+        feeds = [s for s in others if "memory" in s and not s.get("refused")]
+        mids = [parse(s) for s in others if is_mid(s)]
+        if feeds and not mids:
+            return f"{feeds[0]['source']} {feeds[0]['network']}"
+        return named(mids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chain import oracle
 from chain.endpoints import Endpoints
 from chain.oracle import RoundData
+from core.clock import wall
 from core.context import Context
 from core.errors import ChainError
 from core.listen import Subscription
@@ -26,10 +27,12 @@ from core.money import LARGEST
 from core.networks import Feed, Network
 from core.singleton import Lost, hold
 from core.work import DATABASE_AWAY
+from prices import second
 from prices.book import PriceBook, StoredPrice, load
 from prices.judge import Reason, sequencer_state
 from prices.rates import scaled, unix
-from prices.settle import Agreement, Settled, settle
+from prices.second import Mid
+from prices.settle import Agreement, Settled, chosen_price, settle
 from prices.sources import CHAINLINK, Source, after, first, parse
 from prices.tables import Price, Reading
 from webhooks.events import NewEvent, emit
@@ -53,8 +56,10 @@ class Oracle:
         self._context = context
         self._network = network
         self._endpoints = endpoints
-        self._agreement = agreement or Agreement()
+        limits = context.quotes
+        self._agreement = agreement or Agreement(limits.agreement, limits.stable_agreement)
         self._feeds = sorted(network.feeds, key=lambda feed: feed.pair)
+        self._mids: Mapping[second.Pair, list[Mid]] = {}  # as they were at this step's beginning
 
     async def check(self) -> None:
         """Raises Misconfigured when a feed is not what the configuration says it is."""
@@ -90,6 +95,7 @@ class Oracle:
         """One reading of all feeds, and all that follows from it."""
         async with self._context.database.statement() as connection:
             book = await load(connection)
+            self._mids = await second.load(connection, wall())
         stored = {f.pair: self._own(book.row(f.base, f.quote), f) for f in self._feeds}
         new = await self._read(stored)
         now = self._context.clock.now()
@@ -153,14 +159,30 @@ class Oracle:
         row, source = book.row(feed.base, feed.quote), new[feed.pair]
         if row is None or stored[feed.pair] is None or source is not stored[feed.pair]:
             return True
+        mids = self._judged(feed, row, source, now)
         settled = self._settled(feed, row, source, now)
-        return (settled.price, settled.refused) != (row.price, row.refused)
+        if (settled.price, settled.refused) != (row.price, row.refused):
+            return True
+        return second.is_news(mids, _mids(row), wall())
 
     def _settled(
         self, feed: Feed, row: StoredPrice | None, source: Source, now: datetime
     ) -> Settled:
-        others = [s for s in _parsed(row) if s.network in self._carriers(feed)]
-        return settle(feed.base, [source, *others], unix(now), self._agreement)
+        sources = self._sources(feed, row, source)
+        mids = self._judged(feed, row, source, now)
+        return settle(feed.base, sources, unix(now), self._agreement, mids)
+
+    def _judged(
+        self, feed: Feed, row: StoredPrice | None, source: Source, now: datetime
+    ) -> list[Mid]:
+        """What the venues say to the price that counts."""
+        price = chosen_price(self._sources(feed, row, source), unix(now))
+        mids = self._mids.get((feed.base, feed.quote), [])
+        limit = self._agreement.limit(feed.base)
+        return second.judge(price, mids, _mids(row), limit, wall())
+
+    def _sources(self, feed: Feed, row: StoredPrice | None, source: Source) -> list[Source]:
+        return [source, *(s for s in _parsed(row) if s.network in self._carriers(feed))]
 
     def _carriers(self, feed: Feed) -> set[str]:
         """The other networks that carry this pair; one no longer configured has no say."""
@@ -242,6 +264,10 @@ def _is_behind(round_: RoundData, source: Source) -> bool:
 
 def _parsed(row: StoredPrice | None) -> list[Source]:
     return [parse(s) for s in row.sources if "memory" in s] if row else []
+
+
+def _mids(row: StoredPrice | None) -> list[Mid]:
+    return [second.parse(s) for s in row.sources if second.is_mid(s)] if row else []
 
 
 def _reading(feed: Feed, source: Source) -> Reading:

@@ -1,7 +1,8 @@
 """From a pair's sources to its one price (MONEY 4): pure.
 
 The accepted source with the newest update counts. Accepted sources that differ by more than the
-limit refuse each other: which of them is wrong is not for us to guess.
+limit refuse each other: which of them is wrong is not for us to guess. So does a source that no
+venue's mid price agrees with, where there are any (prices.second).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prices.judge import Reason
+from prices.second import Mid, disagree
 from prices.sources import Source
 
-# MONEY 4: the venues' mid prices, once they are there.
+# MONEY 4: where no venue lists the pair, the price says so.
 NO_SECOND_SOURCE = {
     "source": "venues",
     "price": None,
@@ -31,9 +33,11 @@ class Agreement:
     stable: int = 50
     stablecoins: frozenset[str] = frozenset({"USDC", "USDT", "DAI", "PYUSD", "EURC"})
 
+    def limit(self, base: str) -> int:
+        return self.stable if base in self.stablecoins else self.usual
+
     def holds(self, base: str, prices: Iterable[int]) -> bool:
-        found = sorted(prices)
-        limit = self.stable if base in self.stablecoins else self.usual
+        found, limit = sorted(prices), self.limit(base)
         return not found or (found[-1] - found[0]) * 10_000 <= found[0] * limit
 
 
@@ -48,14 +52,22 @@ class Settled:
     sources: list[dict[str, Any]]
 
 
-def settle(base: str, sources: Sequence[Source], now: int, agreement: Agreement) -> Settled:
-    """The pair's price at `now` (unix seconds). `sources` are at least one.
+def settle(
+    base: str,
+    sources: Sequence[Source],
+    now: int,
+    agreement: Agreement,
+    mids: Sequence[Mid] = (),
+) -> Settled:
+    """The pair's price at `now` (unix seconds). `sources` are at least one, `mids` judged.
 
     The source that counts stands first.
     """
     ordered = sorted(sources, key=lambda s: (not s.usable(now), -_updated(s), s.network))
     usable = [s for s in ordered if s.usable(now)]
-    agreed = agreement.holds(base, [s.price for s in usable if s.price is not None])
+    agreed = not disagree(mids) and agreement.holds(
+        base, [s.price for s in usable if s.price is not None]
+    )
     refused = _why(ordered[0], now) if not usable else None if agreed else Reason.DISAGREEMENT
     shown = [source.json() for source in ordered]
     if not agreed:
@@ -68,8 +80,14 @@ def settle(base: str, sources: Sequence[Source], now: int, agreement: Agreement)
         updated_at=datetime.fromtimestamp(_updated(chosen), UTC) if known else None,
         valid_until=datetime.fromtimestamp(chosen.valid_until, UTC) if known else None,
         refused=refused,
-        sources=[*shown, dict(NO_SECOND_SOURCE)],
+        sources=[*shown, *([mid.json() for mid in mids] or [dict(NO_SECOND_SOURCE)])],
     )
+
+
+def chosen_price(sources: Sequence[Source], now: int) -> int | None:
+    """What `settle` would take, for the venues to judge; None while nothing is accepted."""
+    usable = [s for s in sources if s.usable(now)]
+    return min(usable, key=lambda s: (-_updated(s), s.network)).price if usable else None
 
 
 def _updated(source: Source) -> int:

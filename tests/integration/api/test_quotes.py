@@ -230,6 +230,15 @@ async def test_what_conversions_hold_is_not_offered_again(venues: World) -> None
     assert sum(parse(one["amount"]) for one in answer.json["free"]) == parse("50")
 
 
+async def test_prices_show_the_venues_mids(venues: World) -> None:
+    await execute(venues, "update venue_books set trusted = false where venue = 'coinbase'")
+    price = (await venues.operator.get("/v1/prices/ETH-EUR")).json
+    told = {(s["pair"], s["source"]): s for s in price["sources"]}
+    assert told["ETH/EUR", "binance"]["price"] == "2272.50000000"
+    assert told["ETH/EUR", "coinbase"]["refused"] == "gap"
+    assert told["ETH/USD", "chainlink"]["price"] is not None
+
+
 def opening(venue: str) -> Entry:
     return Entry(
         id=ids.new(),

@@ -16,6 +16,8 @@ from prices.oracle import Oracle
 from prices.rates import SCALE
 from tests.contracts.chain import anvil
 from tests.integration.prices.conftest import START, USD, World, feed
+from tests.listings import levels, market
+from tests.venue_state import tell
 from tests.waiting import eventually
 
 HUGE = 2**200
@@ -280,3 +282,45 @@ async def test_two_oracles_at_once_store_a_reading_once(world: World) -> None:
     both: list[Oracle] = [world.oracle(), world.oracle()]
     await asyncio.gather(*(oracle.step() for oracle in both))
     assert await world.read("select count(*) from price_readings") == [2]
+
+
+async def test_a_price_that_no_venue_agrees_with_is_refused_once_that_stood(world: World) -> None:
+    database, oracle = world.context.database, world.oracle()
+
+    async def say(bid: str, ask: str) -> None:
+        one = levels((bid, "1")), levels((ask, "1"))
+        await tell(database, "binance", [(market("ETH-USD"), *one)], {})
+
+    async def age() -> None:
+        """As if what is waited for had begun three seconds earlier."""
+        await world.read(
+            "update prices set sources = jsonb_set(sources, '{1,verdict,since}', to_jsonb("
+            "((sources->1->'verdict'->>'since')::timestamptz - interval '3 s')::text))"
+            " where base = 'ETH' returning base"
+        )
+
+    await say("2499", "2501")
+    await oracle.step()
+    now = world.context.clock.now()
+    evidence = (await world.book()).rate("ETH", "USD", now).evidence
+    assert evidence["second_source"] == "binance"
+    assert [v["price"] for v in evidence["venues"]] == ["2500.00000000"]
+    await say("2549", "2551")
+    await oracle.step()
+    assert await world.price() == 2500 * SCALE
+    await age()
+    await say("2549", "2551")
+    await oracle.step()
+    assert await world.price() == "disagreement"
+    await say("2499", "2501")
+    await oracle.step()
+    assert await world.price() == "disagreement"
+    await age()
+    await say("2499", "2501")
+    await oracle.step()
+    assert await world.price() == 2500 * SCALE
+    assert await world.events() == ["price.unavailable ETH-USD", "price.restored ETH-USD"]
+    version = await world.read("select xmin::text from prices where base = 'ETH'")
+    await say("2498", "2501")
+    await oracle.step()
+    assert await world.read("select xmin::text from prices where base = 'ETH'") == version

@@ -248,7 +248,8 @@ def reconcile(scope: str, config: Path | None, data_dir: Path | None, as_json: b
 def bench(measures: tuple[str, ...], quick: bool, output: Path) -> None:
     """How fast, as ratios to a floor taken in the same run.
 
-    MEASURES are of: create read delivery catchup watched journal resources; all by default.
+    MEASURES are of: create read delivery catchup watched journal reconciliation resources; all
+    by default.
     """
     from sandbox.bench.main import run
 

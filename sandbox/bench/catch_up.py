@@ -81,13 +81,13 @@ async def measure(house: House) -> list[Row]:
         await _begin(url, network)
         house.tell(f"mining {blocks:,} blocks")
         await mine(node, network, addresses, blocks)
-        recorded, _ = await _alone(_ours(house, network, len(addresses)))  # warms the node as well
-        alone = recorded.one_by_one()
+        recorded, _ = await alone(_ours(house, network, len(addresses)))  # warms the node as well
+        one_by_one = recorded.one_by_one()
         ours, singly, batched = [], [], []
         for _ in range(house.number(5, 2)):
-            singly.append(blocks / await _alone(replay(node.url, alone)))
-            batched.append(blocks / await _alone(replay(node.url, recorded)))
-            ours.append(blocks / (await _alone(_ours(house, network, len(addresses))))[1])
+            singly.append(blocks / await alone(replay(node.url, one_by_one)))
+            batched.append(blocks / await alone(replay(node.url, recorded)))
+            ours.append(blocks / (await alone(_ours(house, network, len(addresses))))[1])
     what = f"catch-up over {blocks:,} blocks"
     return [
         paired(f"{what} (floor: the same calls one by one, dropped)", "blocks/s", ours, singly,
@@ -96,7 +96,7 @@ async def measure(house: House) -> list[Row]:
     ]  # fmt: skip
 
 
-async def _alone(main: Coroutine[Any, Any, T]) -> T:
+async def alone(main: Coroutine[Any, Any, T]) -> T:
     """On an event loop of its own, of the kind that the worker has: both halves alike."""
     return await asyncio.to_thread(loops.run, main)
 

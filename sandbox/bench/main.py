@@ -22,7 +22,7 @@ from core import memory
 from core.clock import show, wall
 from core.db import plain_url
 from core.errors import BezantError, Misconfigured
-from sandbox.bench import catch_up, delivery, http, journal, resources, watched
+from sandbox.bench import catch_up, delivery, http, journal, reconciliation, resources, watched
 from sandbox.bench.house import House, open_house
 from sandbox.bench.result import Row
 
@@ -36,6 +36,7 @@ MEASURES: dict[str, Measure] = {
     "catchup": catch_up.measure,
     "watched": watched.measure,
     "journal": journal.measure,
+    "reconciliation": reconciliation.measure,
     "resources": resources.measure,
 }
 

@@ -194,16 +194,16 @@ def _second(
     """Sells on what the first step brought, else gives it back."""
     leg, made, back = path.legs[1], path.made.get(1, ()), path.made.get(BACK, ())
     done = bool(made) and made[-1].status is OrderStatus.FILLED
+    path.complete = path.complete and done
+    if not done:
+        path.reason = path.reason or _why(made, now, valid_until)
     if done or path.between <= 0:
-        path.complete = path.complete and done
         return
     if not back:
         able = _able(leg, markets, path.between)
         path.follows = _again(leg, markets, made, able, valid_until, now, limits)
     if path.follows is not None:
         return
-    path.complete = False
-    path.reason = _why(made, now, valid_until)
     path.stuck = not (back and back[-1].status is OrderStatus.FILLED)
     if not path.stuck or any(order.dead for order in (*made, *back)):
         return

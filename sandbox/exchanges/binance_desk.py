@@ -19,7 +19,7 @@ from sandbox.exchanges.markets import NETWORK_WORDS
 from sandbox.exchanges.types import Reason, Rejected, SimMarket
 
 SAPI_WEIGHT = 12_000  # of the address, by minute
-UID_WEIGHT = 180_000  # of the account, by minute
+UID_WEIGHT = 180_000  # of the account, by minute, and by second where the wallet counts so
 
 _REFUSALS: dict[Reason, Callable[[], Problem]] = {
     Reason.UNKNOWN_SYMBOL: errors.bad_symbol,
@@ -47,7 +47,9 @@ class Desk:
         self.simulator = simulator
         self.limits = Limits(weight)
         self.wallet_limits = Limits(SAPI_WEIGHT * max(1, weight // WEIGHT))
-        self.account_limits = Limits(UID_WEIGHT * max(1, weight // WEIGHT))
+        self.account_limits = {
+            letter: Limits(UID_WEIGHT * max(1, weight // WEIGHT), letter) for letter in "MS"
+        }
         self.markets = {native(symbol): rules for symbol, rules in simulator.markets.items()}
         self.words = NETWORK_WORDS[Venue.BINANCE]
         self.networks = {word: network for network, word in self.words.items()}
@@ -81,15 +83,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One method and path. `weight` may depend on the parameters; `uid_weight` counts by account;
-    `known` are the parameters besides those of every signed request, None: all are read (the
-    wallet's servers refuse none). `orders`: it succeeds without weight and tells the order count.
+    """One method and path. `weight` may depend on the parameters; `uid_weight` counts by account,
+    in a minute or a second (`uid_interval`). `orders`: it succeeds without weight and tells the
+    order count. `known` are the parameters besides those of every signed request; None: all are
+    read (the wallet's servers refuse none).
     """
 
     handler: Callable[[Call], Any]
     operation: Operation
     weight: int | Callable[[Parameters], int] = 1
     uid_weight: int = 0
+    uid_interval: str = "M"
     signed: bool = True
     orders: bool = False
     known: frozenset[str] | None = field(default_factory=frozenset)

@@ -31,11 +31,11 @@ class Problem(Exception):
         return {"code": self.code, "msg": self.message}
 
 
-def too_much_weight(limit: int, wait: int) -> Problem:
-    """429; `wait` seconds until the minute ends."""
+def too_much_weight(limit: int, wait: int, interval: str = "1 MINUTE") -> Problem:
+    """429; `wait` seconds until the interval ends."""
     return Problem(
         -1003,
-        f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
+        f"Too much request weight used; current limit is {limit} request weight per {interval}. "
         "Please use WebSocket Streams for live updates to avoid polling the API.",
         status=HTTPStatus.TOO_MANY_REQUESTS,
         headers={"Retry-After": str(wait)},

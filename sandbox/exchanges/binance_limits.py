@@ -68,11 +68,14 @@ class Window:
 
 
 class Limits:
-    """All limits of one address and one account. `clock`: unix seconds."""
+    """All limits of one address and one account. `letter`: the interval of the weight, M or S;
+    `clock`: unix seconds."""
 
-    def __init__(self, weight: int = WEIGHT, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, weight: int = WEIGHT, letter: str = "M", clock: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
-        self.weight = Window("REQUEST_WEIGHT", "M", 1, weight)
+        self.weight = Window("REQUEST_WEIGHT", letter, 1, weight)
         self.raw = Window("RAW_REQUESTS", "M", 5, max(300_000, 50 * weight))
         # orders grow with the weight: whoever widens one wants both
         scale = max(1, weight // WEIGHT)
@@ -101,7 +104,7 @@ class Limits:
             self._ignored, wait = 0, self._ban
             self._ban = min(2 * self._ban, _LONGEST_BAN)
             raise errors.banned(int(self._banned_until * 1000), wait)
-        raise errors.too_much_weight(self.weight.limit, self.weight.wait(now))
+        raise errors.too_much_weight(self.weight.limit, self.weight.wait(now), self.weight.words)
 
     def give_back(self, weight: int) -> None:
         self.weight.add(self._clock(), -weight)
@@ -118,8 +121,12 @@ class Limits:
             for window in self.orders:
                 window.add(self._clock(), 1)
 
+    @property
+    def used(self) -> str:
+        return str(self.weight.used(self._clock()))
+
     def headers(self) -> dict[str, str]:
-        used = str(self.weight.used(self._clock()))
+        used = self.used
         return {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
 
     def order_headers(self) -> dict[str, str]:

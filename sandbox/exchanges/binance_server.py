@@ -102,7 +102,11 @@ ENDPOINTS: MappingProxyType[tuple[str, str], Endpoint] = MappingProxyType(
             handler=wallet.withdraw, operation=Operation.WITHDRAW, uid_weight=600, known=None
         ),
         ("GET", "/sapi/v1/capital/withdraw/history"): Endpoint(
-            handler=wallet.withdrawals, operation=Operation.ANY, uid_weight=18_000, known=None
+            handler=wallet.withdrawals,
+            operation=Operation.ANY,
+            uid_weight=18_000,  # ten a second
+            uid_interval="S",
+            known=None,
         ),
     }
 )
@@ -196,7 +200,7 @@ def _execute(
         cost = endpoint.cost(parameters)
         limits.spend(cost)
         if endpoint.uid_weight:
-            desk.account_limits.spend(endpoint.uid_weight)
+            desk.account_limits[endpoint.uid_interval].spend(endpoint.uid_weight)
         if endpoint.signed:
             _check(desk, parameters, query, body, key)
         if endpoint.known is not None:
@@ -227,5 +231,6 @@ def _headers(desk: Desk, endpoint: Endpoint, is_wallet: bool) -> dict[str, str]:
             **(desk.limits.order_headers() if endpoint.operation is Operation.PLACE else {}),
         }
     if endpoint.uid_weight:
-        return {"X-SAPI-USED-UID-WEIGHT-1M": desk.account_limits.headers()["X-MBX-USED-WEIGHT"]}
-    return {"X-SAPI-USED-IP-WEIGHT-1M": desk.wallet_limits.headers()["X-MBX-USED-WEIGHT"]}
+        letter = endpoint.uid_interval
+        return {f"X-SAPI-USED-UID-WEIGHT-1{letter}": desk.account_limits[letter].used}
+    return {"X-SAPI-USED-IP-WEIGHT-1M": desk.wallet_limits.used}

@@ -354,6 +354,22 @@ async def test_too_many_unfilled_orders(venue: Binance) -> None:
     assert int(venue.client.response.headers["Retry-After"]) <= 10
 
 
+async def test_the_wallet_counts_by_account_histories_by_the_second(venue: Binance) -> None:
+    await venue.client.get_deposit_history()
+    assert venue.client.response.headers["X-SAPI-USED-IP-WEIGHT-1M"] == "1"
+    await venue.client.withdraw(coin="ETH", network="ETH", address=ELSEWHERE, amount="1")
+    assert venue.client.response.headers["X-SAPI-USED-UID-WEIGHT-1M"] == "600"
+
+    async def histories() -> None:
+        for _ in range(200):  # more than ten fall into one second
+            await venue.client.get_withdraw_history()
+
+    status, code, text = await refused(histories())
+    assert (status, code) == (429, -1003)
+    assert "current limit is 180000 request weight per 1 SECOND" in text
+    assert venue.client.response.headers["Retry-After"] == "1"
+
+
 # -- the wallet --------------------------------------------------------------------------------
 
 

@@ -267,14 +267,21 @@ class Binance:
     # -- health and streams ----------------------------------------------------------------------
 
     async def health(self) -> Health:
+        """Its clock, and whether it and this account trade. A clock that differs is no problem:
+        every timestamp is the venue's own."""
         await self._client.measure()
         status = await self._client.get_system_status()
-        with reading("the system's status"):
-            closed = status["status"] != 0
+        account = await self._client.get_account(omitZeroBalances="true")
+        problem = None
+        with reading("the venue's status"):
+            if status["status"] != 0:
+                problem = "Binance is under maintenance"
+            elif account["canTrade"] is not True:
+                problem = "the account at Binance may not trade"
         return Health(
             clock_offset_ms=self._client.clock.offset_ms,
             used_weight_percent=self._client.limits.used_percent,
-            problem="binance is under maintenance" if closed else None,
+            problem=problem,
         )
 
     def books(self, symbols: Collection[str]) -> AsyncIterator[BookUpdate]:

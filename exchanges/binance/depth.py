@@ -22,10 +22,12 @@ class Gap(Exception):
 
 
 class Depth:
-    """Until `begin` it only holds the changes that come."""
+    """Until `begin` it only holds the changes that come. A snapshot with `full` levels on a side
+    may have more."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, full: int = SNAPSHOT) -> None:
         self.symbol = symbol
+        self._full = full
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}
         self._lowest: int | None = None
@@ -34,15 +36,15 @@ class Depth:
         self._held: list[Mapping[str, Any]] | None = []
 
     def begin(self, snapshot: Mapping[str, Any]) -> None:
-        """An answer of `depth` with SNAPSHOT levels. Raises Gap when it is older than what was
+        """An answer of `depth`. Raises Gap when it is older than what was
         held: take another."""
         held, self._held = self._held or [], None
         self._last = int(snapshot["lastUpdateId"])
         self._bids = _levels(snapshot["bids"])
         self._asks = _levels(snapshot["asks"])
         # beyond a full snapshot nothing is known until it changes: such levels are left out
-        self._lowest = min(self._bids) if len(self._bids) >= SNAPSHOT else None
-        self._highest = max(self._asks) if len(self._asks) >= SNAPSHOT else None
+        self._lowest = min(self._bids) if len(self._bids) >= self._full else None
+        self._highest = max(self._asks) if len(self._asks) >= self._full else None
         for event in held:
             self.apply(event)
 
@@ -67,8 +69,8 @@ class Depth:
     @property
     def wears_thin(self) -> bool:
         """The market went so far that less than half of a full snapshot is left on a side."""
-        return (self._lowest is not None and len(self._bids) < SNAPSHOT // 2) or (
-            self._highest is not None and len(self._asks) < SNAPSHOT // 2
+        return (self._lowest is not None and len(self._bids) < self._full // 2) or (
+            self._highest is not None and len(self._asks) < self._full // 2
         )
 
     def book(self, depth: int, at: datetime) -> Book:

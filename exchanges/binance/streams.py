@@ -67,10 +67,10 @@ async def _connection(client: Client, url: str) -> AsyncIterator[ClientConnectio
 
 
 async def _listen(
-    connection: ClientConnection, tasks: Collection[Snapshot] = ()
+    connection: ClientConnection, tasks: Collection[Snapshot] = (), silence: float = _SILENCE
 ) -> AsyncIterator[str | bytes | Snapshot | None]:
     """Its messages as they come, `tasks` (a set that may change) as they end, and None when a ping
-    was answered: everything sent before is here. Raises VenueUnavailable after _SILENCE."""
+    was answered. Raises VenueUnavailable after `silence` seconds without a pong."""
     loop = asyncio.get_running_loop()
     message = asyncio.ensure_future(connection.recv())
     pong: asyncio.Future[float] | None = None
@@ -80,8 +80,8 @@ async def _listen(
             now = loop.time()
             if pong is None and now - pinged >= _BEAT:
                 pinged, pong = now, asyncio.ensure_future(await connection.ping())
-            if pong is not None and now - pinged > _SILENCE:
-                raise VenueUnavailable(f"binance: no pong in {_SILENCE:.0f} s")
+            if pong is not None and now - pinged > silence:
+                raise VenueUnavailable(f"binance: no pong in {silence} s")
             beats: set[asyncio.Future[Any]] = {pong} if pong is not None else set()
             done, _ = await asyncio.wait(
                 {message, *beats, *tasks}, timeout=_BEAT, return_when=asyncio.FIRST_COMPLETED

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.clock import wall
-from exchanges.binance import depth as module
 from exchanges.binance.depth import Depth, Gap
 from exchanges.numbers import ONE, show
 from exchanges.types import Level
@@ -100,9 +99,8 @@ def test_a_snapshot_older_than_the_first_change_is_a_gap() -> None:
         book.begin(old)
 
 
-def test_beyond_a_full_snapshot_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SNAPSHOT", 4)
-    venue, book = Venue(), Depth("ETH-EUR")
+def test_beyond_a_full_snapshot_nothing_is_known() -> None:
+    venue, book = Venue(), Depth("ETH-EUR", full=4)
     venue.change([("b", price, 1) for price in (1, 2, 3, 4)])
     book.begin(venue.snapshot())
     book.apply(venue.change([("b", 6, 1)]))

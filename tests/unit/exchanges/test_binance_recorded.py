@@ -279,12 +279,25 @@ async def test_an_address_for_another_coin_or_with_a_tag_is_not_used() -> None:
             await exchange.deposit_address("USDT", "eip155:1")
 
 
-async def test_maintenance_is_a_problem() -> None:
-    async with stub(sapi__v1__system__status=recorded("system_status")) as told:
-        told.answers["/api/v3/time"] = {"serverTime": 1499827319559}
-        async with told.adapter() as exchange:
-            health = await exchange.health()
-    assert health.problem == "binance is under maintenance"
+@pytest.mark.parametrize(
+    ("status", "may_trade", "problem"),
+    [
+        (1, True, "Binance is under maintenance"),
+        (0, False, "the account at Binance may not trade"),
+        (0, True, None),
+    ],
+)
+async def test_health(status: int, may_trade: bool, problem: str | None) -> None:
+    async with (
+        stub(
+            api__v3__time={"serverTime": 1499827319559},
+            api__v3__account=recorded("account") | {"canTrade": may_trade},
+            sapi__v1__system__status=recorded("system_status") | {"status": status},
+        ) as told,
+        told.adapter() as exchange,
+    ):
+        health = await exchange.health()
+    assert health.problem == problem
     assert health.clock_offset_ms < -(10**11)
 
 

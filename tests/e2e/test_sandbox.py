@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -93,7 +94,10 @@ def test_the_ready_file_says_it_all(sandbox: Town) -> None:
         "exchanges", "pids",
     } <= ready.keys()  # fmt: skip
     assert re.fullmatch("0x[0-9a-f]{64}", ready["approver_key"])
-    assert ready["exchanges"] is None
+    assert ready["exchanges"].keys() == {"binance", "coinbase"}
+    assert ready["exchanges"]["binance"]["url"].startswith("http://127.0.0.1:")
+    assert ready["exchanges"]["coinbase"]["url"].startswith("https://127.0.0.1:")
+    assert Path(ready["exchanges"]["coinbase"]["ca_file"]).is_file()
     assert [n["network"] for n in ready["networks"]] == ["eip155:31337", "eip155:31338"]
     for network in ready["networks"]:
         assert {"ETH/USD", "EUR/USD", "USDC/USD"} <= network["feeds"].keys()
@@ -102,18 +106,20 @@ def test_the_ready_file_says_it_all(sandbox: Town) -> None:
         assert network["router"].startswith("0x")
     for name in ("factory", "router", "multisend", "treasury"):
         assert len({n[name] for n in ready["networks"]}) == 1
-    assert ready["pids"]["simulators"] is None
     assert all(lives(pid) for pid in pids(ready))
-    for name in ("api", "worker", "signer", "postgres"):
+    named = {name: name for name in ("api", "worker", "signer", "postgres")}
+    for name, word in (named | {"simulators": "sandbox.exchanges.main"}).items():
         command = Path(f"/proc/{ready['pids'][name]}/cmdline").read_bytes().split(b"\0")
-        assert any(name.encode() in part for part in command[:4])
+        assert any(word.encode() in part for part in command[:4])
     with psycopg.connect(ready["database_url"]) as connection:
         assert connection.execute("select count(*) from merchants").fetchone() is not None
 
 
 def test_its_keys_are_for_its_user_only(sandbox: Town) -> None:
-    files = [sandbox.data / "ready.json", *(sandbox.data / "keys").iterdir()]
-    for directory in (sandbox.data / "keys", sandbox.data / "signer"):
+    exchanges = sandbox.data / "exchanges"
+    told = [exchanges / "simulators.json", exchanges / "control.json"]
+    files = [sandbox.data / "ready.json", *(sandbox.data / "keys").iterdir(), *told]
+    for directory in (sandbox.data / "keys", sandbox.data / "signer", exchanges):
         assert directory.stat().st_mode & 0o077 == 0, directory
     for file in files:
         assert file.stat().st_mode & 0o077 == 0, file
@@ -128,7 +134,7 @@ async def test_the_dead_are_started_again_the_stopped_are_not_and_all_end_togeth
     own.start("--fresh", "--networks", "1")
     first = own.ready
     assert [n["network"] for n in first["networks"]] == ["eip155:31337"]
-    for name in ("worker", "api", "signer", "postgres"):
+    for name in ("worker", "api", "signer", "postgres", "simulators"):
         await own.reborn(name, own.kill(name))
     anvil = own.ready["pids"]["anvil"][0]
     os.kill(anvil, signal.SIGKILL)
@@ -315,8 +321,8 @@ async def test_the_clock_moves_all_and_feeds_stay_fresh(client: Client, sandbox:
 
 async def test_what_is_not_there_says_so(client: Client) -> None:
     for method, path, status, code in (
-        ("POST", "/v1/sandbox/exchanges/binance/faults", 422, "not_available"),
-        ("GET", "/v1/sandbox/exchanges/coinbase/orders", 422, "not_available"),
+        ("POST", "/v1/sandbox/exchanges/kraken/faults", 422, "invalid_request"),
+        ("GET", "/v1/sandbox/exchanges/kraken/orders", 404, "not_found"),
         ("POST", "/v1/sandbox/scenarios/binance_1007", 422, "not_available"),
         ("POST", "/v1/sandbox/scenarios/nothing", 404, "not_found"),
     ):
@@ -327,6 +333,41 @@ async def test_what_is_not_there_says_so(client: Client) -> None:
     with pytest.raises(Refusal) as caught:
         await stranger.post("/v1/sandbox/mine", {"blocks": 1})
     assert caught.value.status == 401
+
+
+async def test_venues_are_steered(client: Client, sandbox: Town) -> None:
+    binance, coinbase = (sandbox.ready["exchanges"][venue] for venue in ("binance", "coinbase"))
+    paths = {venue: f"/v1/sandbox/exchanges/{venue}" for venue in ("binance", "coinbase")}
+    wish = {"operation": "book", "fault": "rate_limited", "times": 1}
+    waiting = (await client.post(f"{paths['binance']}/faults", wish))["waiting"]
+    assert waiting == [wish]
+    depth = f"{binance['url']}/api/v3/depth?symbol=ETHEUR&limit=1"
+    statuses = []
+    for _ in range(2):
+        async with client.session.get(depth) as response:
+            statuses.append(response.status)
+    assert statuses == [429, 200]
+    for venue, path in paths.items():
+        assert (await client.get(f"{path}/orders"))["data"] == [], venue
+
+    tls = ssl.create_default_context(cafile=coinbase["ca_file"])
+    book = f"{coinbase['url']}/api/v3/brokerage/market/product_book?product_id=ETH-USD&limit=1"
+
+    async def best() -> float:
+        async with client.session.get(book, ssl=tls) as response:
+            return float((await response.json())["pricebook"]["bids"][0]["price"])
+
+    await client.post(f"{paths['coinbase']}/mid", {"symbol": "ETH-USD", "price": "1000"})
+    assert 990 < await best() < 1000
+    await client.post(f"{paths['coinbase']}/mid", {"symbol": "ETH-USD"})
+    for body in ({"symbol": "ETH-USD", "price": "0"}, {"symbol": "ETH-DOGE", "price": "1"}):
+        with pytest.raises(Refusal) as caught:
+            await client.post(f"{paths['coinbase']}/mid", body)
+        assert caught.value.status == 422
+    for wrong in ({"fault": "boredom"}, {"operation": "x"}, {"times": 0}):
+        with pytest.raises(Refusal) as caught:
+            await client.post(f"{paths['binance']}/faults", {**wish, **wrong})
+        assert caught.value.status == 422
 
 
 # -- commands ------------------------------------------------------------------------------------

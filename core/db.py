@@ -40,6 +40,13 @@ KEEPALIVES = {
 # No call is made with a transaction open, so one that rests is a process that was stopped: the
 # rows it holds are wanted.
 REST_SECONDS = 60
+# One that was stopped between the statements of a pipeline does not rest, for the server: only
+# PostgreSQL 17 and later end it. Nothing of ours takes as long.
+LONGEST_SECONDS = 600
+_LONGEST = (
+    f"select set_config('transaction_timeout', '{LONGEST_SECONDS}s', false)"
+    " where current_setting('server_version_num')::int >= 170000"
+)
 # How often `notify_soon` speaks at most.
 NOTIFY_SECONDS = 0.05
 
@@ -66,6 +73,7 @@ def session_settings(url: str, *, service: bool = True) -> bytes:
         settings |= KEEPALIVES
     statements = [f"set {name} = {value}" for name, value in settings.items()]
     if service:
+        statements.append(_LONGEST)
         statements.append(f"set role {SERVICE_ROLE}")
     return "; ".join(statements).encode()
 

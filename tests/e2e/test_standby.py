@@ -219,7 +219,7 @@ async def test_a_worker_that_sleeps_while_others_work(town: Town) -> None:
                 assert holders
                 cut(town, holders)
                 await second.says("following", times=len(chains.networks))
-                await idle_transactions_end(town)
+                await open_transactions_end(town)
                 for invoice in invoices:
                     await client.becomes(invoice, "settled")
             finally:
@@ -247,15 +247,22 @@ def cut(town: Town, backends: set[int]) -> None:
         )
 
 
-async def idle_transactions_end(town: Town) -> None:
-    """What the sleeper left open in the middle of a batch: its row locks go with it."""
+async def open_transactions_end(town: Town) -> None:
+    """What the sleeper left open in the middle of a batch: its row locks go with it. The server
+    calls it idle, or active where it was stopped between the statements of a pipeline."""
     query = (
-        "select pid from pg_stat_activity where state = 'idle in transaction'"
-        " and state_change < now() - interval '1 s'"
+        "select pid from pg_stat_activity where state_change < now() - interval '1 s'"
+        " and (state = 'idle in transaction' or state = 'active' and wait_event = 'ClientRead')"
     )
-    with psycopg.connect(town.ready["database_url"], autocommit=True) as connection:
-        left = {row[0] for row in connection.execute(query)}
-    cut(town, left)
+    deadline = asyncio.get_running_loop().time() + 2  # by then whatever it left is a second old
+
+    async def none_is_left() -> bool:
+        with psycopg.connect(town.ready["database_url"], autocommit=True) as connection:
+            left = {row[0] for row in connection.execute(query)}
+        cut(town, left)
+        return not left and asyncio.get_running_loop().time() > deadline
+
+    await eventually(none_is_left, PATIENCE_SECONDS)
 
 
 async def once_and_for_all(client: Client, operator: Client, *, deposits: int) -> None:

@@ -17,7 +17,7 @@ from core.context import Context
 from merchants.keys import Principal
 from reconciliation import resolving
 
-router = APIRouter(prefix="/v1/breaks", tags=["Reconciliation"])
+router = APIRouter(prefix="/v1/breaks", tags=["Breaks"])
 
 Reader = Annotated[Principal, require_operator("treasury:read")]
 Writer = Annotated[Principal, require_operator("treasury:write")]

@@ -17,7 +17,7 @@ from merchants.keys import Principal
 from reconciliation import runs
 from reconciliation.parts import Scope
 
-router = APIRouter(prefix="/v1/reconciliations", tags=["Reconciliation"])
+router = APIRouter(prefix="/v1/reconciliations", tags=["Reconciliations"])
 
 Reader = Annotated[Principal, require_operator("treasury:read")]
 Writer = Annotated[Principal, require_operator("treasury:write")]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from treasury.steps import Sized, Step
 
-Curve = list[tuple[int, int]]
+Curve = Iterator[tuple[int, int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Path:
     """One or two steps. The second one sells what the first one brought."""
 
@@ -34,7 +33,6 @@ class Path:
         """The asset between, or None."""
         return self.steps[0].to_asset if len(self.steps) > 1 else None
 
-    @cached_property
     def curve(self) -> Curve:
         """(taken, brought) piece by piece, from the best rate to the worst, after all fees."""
         curve = self.steps[0].curve()
@@ -84,21 +82,18 @@ def find(steps: Iterable[Step], from_asset: str, to_asset: str) -> list[Path]:
 
 def _chain(first: Curve, second: Curve) -> Curve:
     """What the first curve brings goes into the second one. Linear in their pieces."""
-    chained: Curve = []
-    sources, sinks = iter(first), iter(second)
-    source, sink = next(sources, None), next(sinks, None)
+    source, sink = next(first, None), next(second, None)
     while source is not None and sink is not None:
         taken, between = source
         room, brought = sink
         if between <= room:
             part = brought * between // room if room else 0
-            chained.append((taken, part))
+            yield taken, part
             rest = room - between
-            source = next(sources, None)
-            sink = (rest, brought - part) if rest else next(sinks, None)
+            source = next(first, None)
+            sink = (rest, brought - part) if rest else next(second, None)
         else:
             part = -(-taken * room // between)
-            chained.append((part, brought))
+            yield part, brought
             source = (taken - part, between - room)
-            sink = next(sinks, None)
-    return chained
+            sink = next(second, None)

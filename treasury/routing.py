@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from treasury.paths import Path
 from treasury.plan import Plan, PlannedLeg
-from treasury.splitting import Piece, pieces, share
+from treasury.splitting import Piece, merged, pieces, share
 from treasury.steps import Sized
 
 _ROUNDS = 6  # tries to fit a split into what is free and above the venues' minimum
@@ -82,7 +82,11 @@ class Router:
         self._wish = wish
         self._paths = paths
         self._free = free
-        self._pieces: list[Piece] = pieces(paths)
+        self._venues = [path.venue for path in paths]
+        self._pieces = [
+            pieces(number, path, wish.amount, wanted=wish.wanted)
+            for number, path in enumerate(paths)
+        ]
 
     def choose(self) -> Choice:
         """Without any route it says why. `paths` must not be empty."""
@@ -114,20 +118,19 @@ class Router:
         """The best split over these paths; those that would get less than their venue takes are
         left out, and a venue that could not lock enough is given less."""
         wish, among = self._wish, set(among)
-        limits = {p.venue: self._of(p.venue, p.from_asset) for p in self._paths}
-        why = Why.BELOW_MINIMUM
+        limits = {venue: self._of(venue, wish.from_asset) for venue in self._venues}
+        found, why = self._merged(among), Why.BELOW_MINIMUM
         for _ in range(_ROUNDS):
-            shares, left = share(
-                self._pieces, self._paths, among, wish.amount, limits, wanted=wish.wanted
-            )
+            shares, left = self._share(found, limits)
             if not shares or left > self._rest(shares):
                 return self._short(among) if why is not Why.INSUFFICIENT_FUNDS else why
-            found = self._carry_out(shares, left)
-            if isinstance(found, Route):
-                return found
-            number, why = found
+            made = self._carry_out(shares, left)
+            if isinstance(made, Route):
+                return made
+            number, why = made
             if why is Why.BELOW_MINIMUM and len(among) > 1:
                 among.discard(number)
+                found = self._merged(among)
             elif why is Why.INSUFFICIENT_FUNDS:
                 venue = self._paths[number].venue
                 limits[venue] = limits[venue] * _TIGHTER // 100
@@ -182,9 +185,18 @@ class Router:
         wish, venues = self._wish, {self._paths[number].venue for number in among}
         if not wish.wanted and wish.amount > sum(self._of(v, wish.from_asset) for v in venues):
             return Why.INSUFFICIENT_FUNDS
-        plenty = {path.venue: _PLENTY for path in self._paths}
-        _, left = share(self._pieces, self._paths, among, wish.amount, plenty, wanted=wish.wanted)
+        plenty = dict.fromkeys(self._venues, _PLENTY)
+        _, left = self._share(self._merged(among), plenty)
         return Why.THIN if left else Why.INSUFFICIENT_FUNDS
+
+    def _merged(self, among: Collection[int]) -> list[Piece]:
+        return merged([self._pieces[number] for number in sorted(among)])
+
+    def _share(
+        self, found: Sequence[Piece], limits: Mapping[str, int]
+    ) -> tuple[dict[int, int], int]:
+        wish = self._wish
+        return share(found, self._venues, wish.amount, limits, wanted=wish.wanted)
 
     def _of(self, venue: str, asset: str | None) -> int:
         return max(0, self._free.get((venue, asset or ""), 0))

@@ -7,7 +7,9 @@ lost against it is the rounding to the venues' steps alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 
 from treasury.paths import Path
 
@@ -16,43 +18,47 @@ _SCALE = 1 << 96  # rates are compared this finely
 Piece = tuple[int, int, int, int]  # -rate, path, taken, brought
 
 
-def pieces(paths: Sequence[Path]) -> list[Piece]:
-    """All paths' pieces, the best rate first. Pieces of one path keep their order."""
+def pieces(number: int, path: Path, amount: int, *, wanted: bool) -> list[Piece]:
+    """The pieces of path `number`, the best rate first, as many as `amount` could ever need."""
     found: list[Piece] = []
-    for number, path in enumerate(paths):
-        least = None
-        for taken, brought in path.curve:
-            if not taken or not brought:
-                continue
-            rate = brought * _SCALE // taken
-            least = rate if least is None else min(least, rate)  # rounding may turn two around
-            found.append((-least, number, taken, brought))
-    found.sort(key=lambda piece: piece[0])
+    left, worst = amount, None
+    for taken, brought in path.curve():
+        if not taken or not brought:
+            continue
+        rate = brought * _SCALE // taken
+        # Rounding may turn two of a path's pieces around.
+        worst = rate if worst is None or rate < worst else worst
+        found.append((-worst, number, taken, brought))
+        left -= brought if wanted else taken
+        if left <= 0:
+            break
     return found
+
+
+def merged(lists: Sequence[Sequence[Piece]]) -> list[Piece]:
+    """All paths' pieces, the best rate first. Pieces of one path keep their order."""
+    return sorted(chain.from_iterable(lists), key=itemgetter(0))
 
 
 def share(
     found: Sequence[Piece],
-    paths: Sequence[Path],
-    among: Collection[int],
+    venues: Sequence[str],
     amount: int,
     limits: Mapping[str, int],
     *,
     wanted: bool,
 ) -> tuple[dict[int, int], int]:
-    """What each path of `among` is to take (`wanted`: to bring), and what is left of `amount`.
+    """What each path is to take (`wanted`: to bring), and what is left of `amount`.
 
-    `limits`: what each venue has to give. A path that gets nothing is not named.
+    `found` is merged; `venues` are the paths', `limits` what each venue has to give. A path that
+    gets nothing is not named.
     """
     shares: dict[int, int] = {}
     left, rooms = amount, dict(limits)
     for _, number, piece_taken, piece_brought in found:
         if not left:
             break
-        if number not in among:
-            continue
-        venue = paths[number].venue
-        room = rooms.get(venue, 0)
+        room = rooms[venues[number]]
         if room <= 0:
             continue
         taken, brought = piece_taken, piece_brought
@@ -65,5 +71,5 @@ def share(
         part = brought if wanted else taken
         shares[number] = shares.get(number, 0) + part
         left -= part
-        rooms[venue] = room - taken
+        rooms[venues[number]] = room - taken
     return {number: part for number, part in shares.items() if part}, left

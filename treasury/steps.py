@@ -6,7 +6,7 @@ get down, so that a plan never promises more than its levels hold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.errors import OrderRefused
@@ -82,15 +82,15 @@ class Step:
             return self.market.step
         return self._cost(self.market.step * self.levels[-1][0])
 
-    def curve(self) -> list[tuple[int, int]]:
+    def curve(self) -> Iterator[tuple[int, int]]:
         """What each level takes and brings, from the best."""
         fee = self.market.taker_fee
-        kept = ONE - fee
+        kept, whole = ONE - fee, ONE + fee
         if self.side is Side.SELL:
-            return [(q, q * p * kept // SQUARE) for p, q in self.levels]
+            return ((q, q * p * kept // SQUARE) for p, q in self.levels)
         if self.on_top:
-            return [(-(-q * p * (ONE + fee) // SQUARE), q) for p, q in self.levels]
-        return [(-(-q * p // ONE), q * kept // ONE) for p, q in self.levels]
+            return ((-(-q * p * whole // SQUARE), q) for p, q in self.levels)
+        return ((-(-q * p // ONE), q * kept // ONE) for p, q in self.levels)
 
     def forward(self, budget: int, lockable: int) -> Sized | None:
         """The most that `budget` buys or sells, with `lockable` free at the venue for it; None

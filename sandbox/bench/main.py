@@ -22,7 +22,16 @@ from core import memory
 from core.clock import show, wall
 from core.db import plain_url
 from core.errors import BezantError, Misconfigured
-from sandbox.bench import catch_up, delivery, http, journal, reconciliation, resources, watched
+from sandbox.bench import (
+    catch_up,
+    delivery,
+    http,
+    journal,
+    quotes,
+    reconciliation,
+    resources,
+    watched,
+)
 from sandbox.bench.house import House, open_house
 from sandbox.bench.result import Row
 
@@ -36,6 +45,7 @@ MEASURES: dict[str, Measure] = {
     "catchup": catch_up.measure,
     "watched": watched.measure,
     "journal": journal.measure,
+    "quotes": quotes.measure,
     "reconciliation": reconciliation.measure,
     "resources": resources.measure,
 }

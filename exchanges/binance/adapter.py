@@ -8,9 +8,10 @@ out of it), deposit addresses and their histories.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from core.clock import wall
@@ -41,6 +42,7 @@ from exchanges.types import (
 
 _PAGE = 1000
 _DAY_MS = 86_400_000
+_NONE: Mapping[str, str] = MappingProxyType({})
 _CLIENT_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}", re.ASCII)
 
 
@@ -179,10 +181,12 @@ class Binance:
             return str(raw["address"])
 
     async def deposits(self, since: datetime) -> list[VenueDeposit]:
-        raw = await self._history("capital/deposit/hisrec", since, transfers.WINDOW_MS)
-        with reading("deposits"):
-            found = [transfers.parse_deposit(one, self._networks) for one in raw]
-            return sorted(found, key=lambda deposit: (deposit.at, deposit.id))
+        found: dict[str, VenueDeposit] = {}
+        async for rows in self._history("capital/deposit/hisrec", since, transfers.WINDOW_MS):
+            with reading("deposits"):
+                each = [transfers.parse_deposit(row, self._networks) for row in rows]
+                found |= {deposit.id: deposit for deposit in each}
+        return sorted(found.values(), key=lambda deposit: (deposit.at, deposit.id))
 
     async def withdrawal_rule(self, asset: str, network: str) -> WithdrawalRule:
         entry = await self._entry(asset, self._networks.word(network))
@@ -216,21 +220,26 @@ class Binance:
             return str(raw["id"])
 
     async def withdrawal(self, client_id: str, since: datetime) -> VenueWithdrawal | None:
-        raw = await self._history(
-            "capital/withdraw/history",
-            since,
-            transfers.OWN_ID_WINDOW_MS,
-            withdrawOrderId=client_id,
-        )
-        with reading("a withdrawal"):
-            found = [transfers.parse_withdrawal(one, self._networks) for one in raw]
-        return next((one for one in found if one.client_id == client_id), None)
+        own = {"withdrawOrderId": client_id}
+        async for page in self._withdrawals(since, transfers.OWN_ID_WINDOW_MS, own):
+            for found in page:
+                if found.client_id == client_id:
+                    return found
+        return None
 
     async def withdrawals(self, since: datetime) -> list[VenueWithdrawal]:
-        raw = await self._history("capital/withdraw/history", since, transfers.WINDOW_MS)
-        with reading("withdrawals"):
-            found = [transfers.parse_withdrawal(one, self._networks) for one in raw]
-            return sorted(found, key=lambda withdrawal: (withdrawal.at, withdrawal.id))
+        found: dict[str, VenueWithdrawal] = {}
+        async for page in self._withdrawals(since, transfers.WINDOW_MS, {}):
+            found |= {withdrawal.id: withdrawal for withdrawal in page}
+        return sorted(found.values(), key=lambda withdrawal: (withdrawal.at, withdrawal.id))
+
+    async def _withdrawals(
+        self, since: datetime, window_ms: int, query: Mapping[str, str]
+    ) -> AsyncIterator[list[VenueWithdrawal]]:
+        async for rows in self._history("capital/withdraw/history", since, window_ms, query):
+            with reading("withdrawals"):
+                page = [transfers.parse_withdrawal(row, self._networks) for row in rows]
+            yield page
 
     async def _entry(self, asset: str, word: str) -> Mapping[str, Any]:
         coins = await self._client.get_all_coins_info()
@@ -238,31 +247,23 @@ class Binance:
             return transfers.find_network(coins, asset, word)
 
     async def _history(
-        self, path: str, since: datetime, window_ms: int, **query: str
-    ) -> list[Mapping[str, Any]]:
-        """Every row, through all windows and pages; a row that a page shift shows twice counts
-        once."""
-        found: dict[str, Mapping[str, Any]] = {}
+        self, path: str, since: datetime, window_ms: int, query: Mapping[str, str] = _NONE
+    ) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        """Page after page through all windows, oldest first; rows that come meanwhile may show one
+        twice."""
         now = self._client.clock.now_ms() + 1000
         for start, end in transfers.windows(milliseconds(since), now, window_ms):
+            span = {**query, "startTime": start, "endTime": end, "limit": _PAGE}
             size, offset = _PAGE, 0
             while size == _PAGE:
                 page = await self._client._request_margin_api(
-                    "get",
-                    path,
-                    True,
-                    data={
-                        **query,
-                        "startTime": start,
-                        "endTime": end,
-                        "offset": offset,
-                        "limit": _PAGE,
-                    },
+                    "get", path, True, data={**span, "offset": offset}
                 )
                 with reading("a history"):
-                    found |= {str(row["id"]): row for row in page}
-                    size, offset = len(page), offset + len(page)
-        return list(found.values())
+                    if not isinstance(page, list):
+                        raise TypeError("no list")
+                size, offset = len(page), offset + len(page)
+                yield page
 
     # -- health and streams ----------------------------------------------------------------------
 

@@ -70,7 +70,8 @@ async def _listen(
     connection: ClientConnection, tasks: Collection[Snapshot] = (), silence: float = _SILENCE
 ) -> AsyncIterator[str | bytes | Snapshot | None]:
     """Its messages as they come, `tasks` (a set that may change) as they end, and None when a ping
-    was answered. Raises VenueUnavailable after `silence` seconds without a pong."""
+    was answered and nothing else waits: who reads too slowly has no heartbeat. Raises
+    VenueUnavailable after `silence` seconds without a pong."""
     loop = asyncio.get_running_loop()
     message = asyncio.ensure_future(connection.recv())
     pong: asyncio.Future[float] | None = None
@@ -80,23 +81,31 @@ async def _listen(
             now = loop.time()
             if pong is None and now - pinged >= _BEAT:
                 pinged, pong = now, asyncio.ensure_future(await connection.ping())
-            if pong is not None and now - pinged > silence:
+            if pong is not None and not pong.done() and now - pinged > silence:
                 raise VenueUnavailable(f"binance: no pong in {silence} s")
             beats: set[asyncio.Future[Any]] = {pong} if pong is not None else set()
             done, _ = await asyncio.wait(
                 {message, *beats, *tasks}, timeout=_BEAT, return_when=asyncio.FIRST_COMPLETED
             )
+            for task in [task for task in tasks if task in done]:
+                yield task
             if message in done:
                 yield message.result()
                 message = asyncio.ensure_future(connection.recv())
-            for task in [task for task in tasks if task in done]:
-                yield task
-            if pong is not None and pong in done:
+            elif pong is not None and pong in done:
                 pong.result()
                 pong = None
                 yield None
     finally:
-        message.cancel()
+        for future in (message, pong):
+            if future is not None:
+                _drop(future)
+
+
+def _drop(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more, whatever it ends with."""
+    future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    future.cancel()
 
 
 @dataclass
@@ -183,7 +192,7 @@ async def books(
                         yield update
         finally:
             for task in state.tasks:
-                task.cancel()
+                _drop(task)
 
 
 def _public(state: _Books, text: str | bytes) -> list[BookUpdate]:

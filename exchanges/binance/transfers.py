@@ -23,6 +23,7 @@ _DAY_MS = 86_400_000
 # "must be less than 90 days", and less than 7 with withdrawOrderId
 WINDOW_MS = 90 * _DAY_MS - 1000
 OWN_ID_WINDOW_MS = 7 * _DAY_MS - 1000
+# a status that is new to us is not final, and hides no other row
 _DEPOSIT = {
     0: TransferStatus.PENDING,
     8: TransferStatus.PENDING,  # a person has to confirm it
@@ -86,7 +87,7 @@ def parse_deposit(raw: Mapping[str, Any], networks: Networks) -> VenueDeposit:
         address=raw.get("address") or None,
         amount=parse(raw["amount"]),
         tx_hash=_hash(raw.get("txId")),
-        status=_DEPOSIT[raw["status"]],
+        status=_DEPOSIT.get(raw["status"], TransferStatus.PENDING),
         at=moment(raw["insertTime"]),
     )
 
@@ -102,7 +103,7 @@ def parse_withdrawal(raw: Mapping[str, Any], networks: Networks) -> VenueWithdra
         amount=parse(raw["amount"]),
         fee=parse(raw["transactionFee"]),
         tx_hash=_hash(raw.get("txId")),
-        status=_WITHDRAWAL[raw["status"]],
+        status=_WITHDRAWAL.get(raw["status"], TransferStatus.PENDING),
         at=datetime.strptime(raw["applyTime"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC),
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -88,6 +89,21 @@ async def test_snapshots_that_never_fit_end_the_stream() -> None:
         assert len(told.of("/api/v3/depth")) == 5
 
 
+@asynccontextmanager
+async def served(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"ws://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_connection_without_a_pong_is_dead() -> None:
     async def mute(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoping=False)
@@ -97,22 +113,34 @@ async def test_a_connection_without_a_pong_is_dead() -> None:
             assert message.type is WSMsgType.PING
         return socket
 
-    app = web.Application()
-    app.router.add_get("/", mute)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        url = f"ws://127.0.0.1:{runner.addresses[0][1]}"
-        async with (
-            connect(url, ping_interval=None, close_timeout=0.1) as connection,
-            aclosing(_listen(connection, silence=0.2)) as news,  # type: ignore[type-var]
-        ):
-            assert await anext(news) == "first"
-            with pytest.raises(VenueUnavailable):
-                await anext(news)
-    finally:
-        await runner.cleanup()
+    async with (
+        served(mute) as url,
+        connect(url, ping_interval=None, close_timeout=0.1) as connection,
+        aclosing(_listen(connection, silence=0.2)) as news,  # type: ignore[type-var]
+    ):
+        assert await anext(news) == "first"
+        with pytest.raises(VenueUnavailable):
+            await anext(news)
+
+
+async def test_who_reads_slowly_gets_all_messages_before_a_heartbeat() -> None:
+    async def flood(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for number in range(5):
+            await socket.send_str(str(number))
+        async for _ in socket:
+            pass
+        return socket
+
+    async with (
+        served(flood) as url,
+        connect(url, ping_interval=None) as connection,
+        aclosing(_listen(connection, silence=0)) as news,  # type: ignore[type-var]
+    ):
+        first = await anext(news)
+        await (await connection.ping())  # all that was sent is here, and so is the pong before
+        assert [first, *[await anext(news) for _ in range(5)]] == [*"01234", None]
 
 
 @pytest.mark.parametrize("status", [429, 418, 403])

@@ -10,8 +10,8 @@ import asyncio
 import math
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 
 from core.errors import VenueUnavailable
@@ -30,18 +30,20 @@ class Lane(StrEnum):
     """Coinbase App, for this key."""
 
 
-# (requests, seconds). A second is taken a little longer: requests may be nearer to each other when
-# they arrive than when they left.
-_WINDOWS = {Lane.PRIVATE: (30, 1.05), Lane.PUBLIC: (10, 1.05), Lane.APP: (10_000, 3600.0)}
+WINDOWS = {Lane.PRIVATE: (30, 1.0), Lane.PUBLIC: (10, 1.0), Lane.APP: (10_000, 3600.0)}
 
 
 class Pace:
-    """Says when the next request may go. One event loop's."""
+    """Lets requests go. One event loop's. `windows`: so many requests in so many seconds.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._turns = {lane: deque[float](maxlen=most) for lane, (most, _) in _WINDOWS.items()}
-        self._held_until = dict.fromkeys(Lane, 0.0)
+    A permit comes back a window after its answer. The request arrived before that, so the venue
+    never sees more in any window, however long requests are on their way.
+    """
+
+    def __init__(self, windows: Mapping[Lane, tuple[int, float]] = WINDOWS) -> None:
+        self._seconds = {lane: seconds for lane, (_, seconds) in windows.items()}
+        self._permits = {lane: asyncio.Semaphore(most) for lane, (most, _) in windows.items()}
+        self._held_until = dict.fromkeys(windows, 0.0)
         self._used: dict[Lane, int] = {}
         self._closed_until = 0.0
 
@@ -50,29 +52,26 @@ class Pace:
         """Of the tightest limit that the venue's headers told; None when they never did."""
         return max(self._used.values(), default=None)
 
-    async def turn(self, lane: Lane, patience: float) -> None:
-        """Waits for the next turn. Raises VenueUnavailable, taking none, when that would be longer
-        than `patience` seconds, and while the venue wants to be left alone."""
-        wait = self.reserve(lane, patience)
-        if wait > 0:
-            await asyncio.sleep(wait)
-
-    def reserve(self, lane: Lane, patience: float) -> float:
-        """The next turn, as seconds from now."""
-        now = self._clock()
-        if (left := self._closed_until - now) > 0:
-            raise VenueUnavailable("Coinbase wants to be left alone", retry_after=math.ceil(left))
+    @asynccontextmanager
+    async def turn(self, lane: Lane, patience: float) -> AsyncIterator[None]:
+        """Around one request. Raises VenueUnavailable, before it, when its turn does not come
+        within `patience` seconds and while the venue wants to be left alone."""
+        self._check_open()
         lanes = (lane, Lane.PRIVATE) if lane is Lane.APP else (lane,)  # one key, both limits
-        at = max(now, *(self._next(each) for each in lanes))
-        if at - now > patience:
-            raise VenueUnavailable("our own limit is reached", retry_after=math.ceil(at - now))
-        for each in lanes:
-            self._turns[each].append(at)
-        return at - now
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(patience):
+                    for each in lanes:
+                        await stack.enter_async_context(self._permit(each))
+                        await asyncio.sleep(max(0.0, self._held_until[each] - time.monotonic()))
+            except TimeoutError:
+                raise VenueUnavailable("our own limit is reached", retry_after=1) from None
+            self._check_open()
+            yield
 
     def close(self, seconds: float) -> None:
         """Nobody asks for so long."""
-        self._closed_until = max(self._closed_until, self._clock() + seconds)
+        self._closed_until = max(self._closed_until, time.monotonic() + seconds)
 
     def heard(self, lane: Lane, headers: Mapping[str, str]) -> None:
         """`x-ratelimit-limit`, `-remaining` and `-reset` (seconds), where they are told."""
@@ -82,13 +81,20 @@ class Pace:
         self._used[lane] = 100 * max(0, limit - remaining) // limit
         reset = _number(headers, "reset")
         if remaining == 0 and reset is not None:
-            self._held_until[lane] = self._clock() + min(_LONGEST_HOLD, reset)
+            self._held_until[lane] = time.monotonic() + min(_LONGEST_HOLD, reset)
 
-    def _next(self, lane: Lane) -> float:
-        most, seconds = _WINDOWS[lane]
-        turns = self._turns[lane]
-        free_at = turns[0] + seconds if len(turns) == most else 0.0
-        return max(free_at, self._held_until[lane])
+    @asynccontextmanager
+    async def _permit(self, lane: Lane) -> AsyncIterator[None]:
+        permits = self._permits[lane]
+        await permits.acquire()
+        try:
+            yield
+        finally:
+            asyncio.get_running_loop().call_later(self._seconds[lane], permits.release)
+
+    def _check_open(self) -> None:
+        if (left := self._closed_until - time.monotonic()) > 0:
+            raise VenueUnavailable("Coinbase wants to be left alone", retry_after=math.ceil(left))
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

@@ -103,8 +103,8 @@ class Rest:
     async def _call(
         self, method: str, path: str, fields: Mapping[str, Any], lane: Lane
     ) -> dict[str, Any]:
-        await self.pace.turn(lane, self._timeout)
-        answer = await self._carry(method, path, fields)
+        async with self.pace.turn(lane, self._timeout):
+            answer = await self._carry(method, path, fields)
         self.pace.heard(lane, answer.headers)
         self._see_clock(answer)
         try:

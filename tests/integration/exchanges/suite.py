@@ -411,11 +411,9 @@ class ExchangeSuite:
     ) -> None:
         purse = Purse(world.simulator, NETWORK, bytes(31) + b"\x07")
         watch = ChainWatch(NETWORK, Node(chain.url), [world.simulator], [purse], {})
-        payer = chain.accounts[0]
         chain.rpc("anvil_setBalance", address_of(purse.secret), hex(10 * ONE))
         address = await exchange.deposit_address("ETH", NETWORK)
-        paid = {"from": payer, "to": address, "value": hex(parse("1.25"))}
-        tx_hash = chain.rpc("eth_sendTransaction", paid)
+        tx_hash = chain.send(address, value=parse("1.25"))["transactionHash"]
         await watch.look()
         before = await exchange.balances()
         assert [d.status for d in await exchange.deposits(since)] == [TransferStatus.PENDING]

@@ -19,7 +19,9 @@ from tests.integration.exchanges import coinbase_venue as venue
 from tests.integration.exchanges.suite import SYMBOL, ExchangeSuite, World, order, withdrawal
 
 
-def adapter(served: venue.Served, *, key: str = venue.KEY, secret: str = venue.SECRET) -> Coinbase:
+def adapter(
+    served: venue.Served, *, key: str = venue.KEY, secret: str = venue.SECRET, timeout: float = 1
+) -> Coinbase:
     return Coinbase(
         key=key,
         secret=secret,
@@ -27,7 +29,7 @@ def adapter(served: venue.Served, *, key: str = venue.KEY, secret: str = venue.S
         stream_url=f"wss://{served.host}",
         ca_file=served.ca_file,
         networks=NETWORK_WORDS[Venue.COINBASE],
-        timeout=1,
+        timeout=timeout,
     )
 
 
@@ -105,12 +107,12 @@ async def test_an_id_sent_again_with_other_terms_is_not_taken_for_its_order(
 
 
 async def test_a_crowd_of_calls_stays_within_the_venues_limit(
-    exchange: Coinbase, world: World
+    world: World, served: venue.Served
 ) -> None:
     """The simulator counts 30 a second for a key, as the venue does: no 429 is heard."""
-    placed = await asyncio.gather(
-        *(exchange.place(order(f"ord_{n}", quantity="0.01")) for n in range(20))
-    )
-    assert len({each.venue_id for each in placed}) == len(world.orders) == 20
-    health = await exchange.health()
-    assert health.used_weight_percent is not None
+    async with adapter(served, timeout=10) as exchange:
+        placed = await asyncio.gather(
+            *(exchange.place(order(f"ord_{n}", quantity="0.01")) for n in range(20))
+        )
+        assert len({each.venue_id for each in placed}) == len(world.orders) == 20
+        assert (await exchange.health()).used_weight_percent is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,14 +31,18 @@ def pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str:
 SECRET = pem(ec.generate_private_key(ec.SECP256R1()))
 
 
+Told = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 @dataclass
 class Stand:
-    """`answers` are given in turn, the last one for ever; None: no answer at all. `said` is what
+    """`answers` are given in turn, the last one for ever; a function answers by itself,
+    None never. `said` is what
     its stream says, `asked` what the stream is asked."""
 
     host: str
     ca_file: Path
-    answers: list[web.Response | None] = field(default_factory=list)
+    answers: list[web.Response | Told | None] = field(default_factory=list)
     seen: list[web.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -66,6 +70,8 @@ class Stand:
         if told is None:
             await self.closing.wait()
             told = web.Response(status=500)
+        if not isinstance(told, web.Response):
+            return await told(request)
         return web.Response(status=told.status, headers=told.headers, body=told.body)
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:

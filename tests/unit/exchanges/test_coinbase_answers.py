@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
+import gzip
+import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,7 +20,7 @@ from exchanges.coinbase import answers
 from exchanges.coinbase.answers import Answer, Unanswered
 from exchanges.coinbase.pace import Lane, Pace
 from exchanges.numbers import ONE
-from exchanges.types import LimitOrder, Side
+from exchanges.types import Balance, LimitOrder, Side
 from tests.unit.exchanges.coinbase_stand import Stand, plain, stand
 
 ORDER = LimitOrder(
@@ -92,6 +95,39 @@ async def test_what_never_left_is_unavailable_for_an_order_too(venue: Stand) -> 
     assert not venue.seen
 
 
+async def test_an_answer_in_pieces_is_read_whole(venue: Stand) -> None:
+    """Compressed, with pieces that decompress to nothing yet."""
+    account = {"currency": "EUR", "available_balance": {"value": "1.5"}, "hold": {"value": "2"}}
+    body = gzip.compress(json.dumps({"accounts": [account], "has_next": False}).encode())
+
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+        await response.prepare(request)
+        for piece in (body[:10], body[10:11], body[11:40], body[40:]):
+            await response.write(piece)
+            await asyncio.sleep(0.01)
+        return response
+
+    venue.answers = [in_pieces]
+    async with venue.exchange() as exchange:
+        assert await exchange.balances() == {"EUR": Balance(3 * ONE // 2, 2 * ONE)}
+
+
+async def test_an_answer_that_drips_ends_with_its_time(venue: Stand) -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while request.transport is not None and not request.transport.is_closing():
+            await response.write(b" ")
+            await asyncio.sleep(0.02)
+        return response
+
+    venue.answers = [drip]
+    async with venue.exchange(timeout=0.2) as exchange:
+        with pytest.raises(OutcomeUnknown, match="did not end in time"):
+            await exchange.place(ORDER)
+
+
 async def test_retry_after_closes_the_whole_venue(venue: Stand) -> None:
     venue.answers = [plain(HTML, 429, Retry_After="30"), plain("{}")]
     async with venue.exchange() as exchange:
@@ -133,39 +169,62 @@ def test_a_body_is_read_without_floats() -> None:
         answers.read(Answer(200, {}, b'{"a":Infinity}'))
 
 
-def test_a_window_is_never_overrun() -> None:
-    now = 100.0
-    pace = Pace(lambda: now)
-    gone: list[float] = []
-    for _ in range(200):
-        gone.append(now + pace.reserve(Lane.PRIVATE, 60))
-        now += 0.001
-    for at in gone:
-        assert sum(at <= other < at + 1 for other in gone) <= 30
-    assert gone[-1] < 110  # and no slower than it must be
+async def test_a_window_is_never_overrun_however_long_requests_travel() -> None:
+    pace = Pace({Lane.PRIVATE: (4, 0.05)})
+    came: list[float] = []
+
+    async def ask(travel: float) -> None:
+        async with pace.turn(Lane.PRIVATE, 10):
+            await asyncio.sleep(travel)
+            came.append(time.monotonic())
+
+    await asyncio.gather(*(ask(0.02 * (n % 3)) for n in range(24)))
+    for at in came:
+        assert sum(at <= other < at + 0.05 for other in came) <= 4
 
 
-def test_who_would_wait_too_long_takes_no_turn() -> None:
-    now = 100.0
-    pace = Pace(lambda: now)
-    for _ in range(10):
-        assert pace.reserve(Lane.PUBLIC, 0) == 0
-    for _ in range(50):
+async def test_who_would_wait_too_long_does_not_go() -> None:
+    pace = Pace({Lane.PRIVATE: (2, 60), Lane.APP: (9, 60), Lane.PUBLIC: (1, 60)})
+    async with pace.turn(Lane.APP, 1), pace.turn(Lane.PRIVATE, 1):
+        pass
+    for lane in (Lane.PRIVATE, Lane.APP):  # a key's v2 calls count with its others
         with pytest.raises(VenueUnavailable, match="our own limit"):
-            pace.reserve(Lane.PUBLIC, 0.5)
-    assert pace.reserve(Lane.PRIVATE, 0) == 0
-    now += 1.1
-    assert pace.reserve(Lane.PUBLIC, 0) == 0
+            async with pace.turn(lane, 0.01):
+                pytest.fail("it went")
+    async with pace.turn(Lane.PUBLIC, 0.01):
+        pass
 
 
-def test_the_venues_own_count_is_believed() -> None:
-    now = 100.0
-    pace = Pace(lambda: now)
-    before = pace.used_percent
-    told = {"x-ratelimit-limit": "30", "x-ratelimit-remaining": "12", "x-ratelimit-reset": "1"}
+async def test_the_venues_own_count_is_believed() -> None:
+    pace = Pace()
+    assert pace.used_percent is None
+    told = {"x-ratelimit-limit": "30", "x-ratelimit-remaining": "12", "x-ratelimit-reset": "9"}
     pace.heard(Lane.PRIVATE, told)
-    assert (before, pace.used_percent, pace.reserve(Lane.PRIVATE, 5)) == (None, 60, 0)
-    pace.heard(Lane.PRIVATE, told | {"x-ratelimit-remaining": "0"})
-    assert (pace.used_percent, math.isclose(pace.reserve(Lane.PRIVATE, 5), 1)) == (100, True)
-    pace.heard(Lane.PRIVATE, {"x-ratelimit-limit": "x", "x-ratelimit-remaining": "-4"})
-    assert pace.used_percent == 100
+    async with pace.turn(Lane.PRIVATE, 0.01):
+        used = [pace.used_percent]
+    for headers in (
+        told | {"x-ratelimit-remaining": "0"},
+        {"x-ratelimit-limit": "x", "x-ratelimit-remaining": "-4"},
+        {},
+    ):
+        pace.heard(Lane.PRIVATE, headers)
+        used.append(pace.used_percent)
+    assert used == [60, 100, 100, 100]
+    with pytest.raises(VenueUnavailable, match="our own limit"):
+        async with pace.turn(Lane.PRIVATE, 0.01):
+            pytest.fail("it went")
+
+
+async def test_a_venue_that_closes_while_others_wait_is_left_alone_by_them() -> None:
+    pace = Pace({Lane.PRIVATE: (1, 0.01)})
+    async with pace.turn(Lane.PRIVATE, 1):
+        waiting = asyncio.ensure_future(_go(pace))
+        await asyncio.sleep(0)
+        pace.close(30)
+    with pytest.raises(VenueUnavailable, match="left alone"):
+        await waiting
+
+
+async def _go(pace: Pace) -> None:
+    async with pace.turn(Lane.PRIVATE, 1):
+        pytest.fail("it went")

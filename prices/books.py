@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from core.db import Raw
-from exchanges.types import Level
+from exchanges.types import Level, Side
 
 HEARD_SECONDS = 2
 DEPTH = 500  # levels kept a side
@@ -72,6 +72,11 @@ class StoredBook:
     def asks(self) -> tuple[Level, ...]:
         """From the lowest."""
         return _levels(self.raw_asks)
+
+    def against(self, side: Side) -> list[tuple[int, int]]:
+        """What an order of this side meets, as (price, quantity), from the best."""
+        raw = self.raw_asks if side is Side.BUY else self.raw_bids
+        return [(int(price), int(quantity)) for price, quantity in raw]
 
     @property
     def best_bid(self) -> int:

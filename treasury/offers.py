@@ -122,6 +122,6 @@ def _step(
     from_asset: str, to_asset: str, venue: str, market: Market, book: StoredBook, tolerance: int
 ) -> Step:
     """The side of a market on the way: gives `from`, or gets `to`."""
-    if from_asset == market.base or to_asset == market.quote:
-        return step_of(venue, market, Side.SELL, book.bids, tolerance)
-    return step_of(venue, market, Side.BUY, book.asks, tolerance)
+    sells = from_asset == market.base or to_asset == market.quote
+    side = Side.SELL if sells else Side.BUY
+    return step_of(venue, market, side, book.against(side), tolerance)

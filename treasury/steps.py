@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from core.errors import OrderRefused
 from exchanges.numbers import ONE, down, up
 from exchanges.quantise import quantise
-from exchanges.types import Level, Market, Side, Venue
+from exchanges.types import Market, Side, Venue
 
 SQUARE = ONE * ONE
 BASIS = 10_000
@@ -185,24 +185,25 @@ class Step:
 
 
 def step_of(
-    venue: str, market: Market, side: Side, levels: Sequence[Level], tolerance: int
+    venue: str, market: Market, side: Side, levels: Sequence[tuple[int, int]], tolerance: int
 ) -> Step:
-    """A side of a market over what stands against it: its asks to buy, its bids to sell."""
-    pairs: list[tuple[int, int]] = []
-    left = sum(level.quantity for level in levels)
-    if market.max_quantity is not None:
-        left = min(left, market.max_quantity)
+    """A side of a market over what stands against it: its asks to buy, its bids to sell, as
+    (price, quantity) from the best."""
+    if market.max_quantity is None and market.max_notional is None:
+        depth = sum([quantity for _, quantity in levels])
+        return Step(venue, market, side, tuple(levels), depth, tolerance)
+    cut: list[tuple[int, int]] = []
     depth = 0
-    for level in levels:
-        most = left - depth
+    for price, quantity in levels:
+        most = quantity
+        if market.max_quantity is not None:
+            most = min(most, market.max_quantity - depth)
         if market.max_notional is not None:  # of the whole order at its limit price
-            limit = level.price * (BASIS + tolerance) // BASIS + market.tick
+            limit = price * (BASIS + tolerance) // BASIS + market.tick
             most = min(most, market.max_notional * ONE // limit - depth)
-        taken = min(level.quantity, most)
-        if taken <= 0:
+        if most > 0:
+            cut.append((price, most))
+            depth += most
+        if most < quantity:
             break
-        pairs.append((level.price, taken))
-        depth += taken
-        if taken < level.quantity:
-            break
-    return Step(venue, market, side, tuple(pairs), depth, tolerance)
+    return Step(venue, market, side, tuple(cut), depth, tolerance)

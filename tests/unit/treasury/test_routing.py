@@ -32,9 +32,10 @@ RICH = {
 
 
 def steps(venue: str, listed: Market, bids: Sequence[Level], asks: Sequence[Level]) -> list[Step]:
+    sell, buy = ([(one.price, one.quantity) for one in side] for side in (bids, asks))
     return [
-        step_of(venue, listed, Side.SELL, bids, TOLERANCE),
-        step_of(venue, listed, Side.BUY, asks, TOLERANCE),
+        step_of(venue, listed, Side.SELL, sell, TOLERANCE),
+        step_of(venue, listed, Side.BUY, buy, TOLERANCE),
     ]
 
 
@@ -206,7 +207,7 @@ def offers(draw: st.DrawFn, side: Side, minimum: int) -> list[Step]:
             taker_fee=draw(FEES),
         )  # fmt: skip
         book = sorted(draw(SIDES), reverse=side is Side.SELL)
-        found.append(step_of(venue, rules, side, [Level(*pair) for pair in book], TOLERANCE))
+        found.append(step_of(venue, rules, side, book, TOLERANCE))
     return found
 
 

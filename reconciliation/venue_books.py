@@ -15,7 +15,9 @@ from ledger.accounts import exchange
 from reconciliation.deposit_rows import snapshot
 from reconciliation.parts import PREFIX
 
-_BALANCES = "select asset, balance from account_balances where account = %s"
+# Not the kept balance, which is held against the postings elsewhere: an entry that is gone is
+# named by its item then, and by nothing else.
+_BALANCES = "select asset, sum(amount) from postings where account = %s group by asset"
 _FILLS = """
 select symbol, fill_id as id, venue_order_id as venue_id, side, price, quantity, quote_quantity,
     fee, fee_asset, at

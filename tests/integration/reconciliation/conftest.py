@@ -6,9 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from core.clock import Clock
+from core.context import Context
 from core.db import Database
+from core.listen import Listener
+from core.money import crypto
+from core.networks import NATIVE, Catalog, Network, Token
+from core.secrets import SecretBox
 from tests.integration.reconciliation.rig import ONE, Account, Rig
-from tests.world import Deployed, chain, connect, network_of
+from tests.world import Deployed, World, add_merchant, chain, connect, network_of
 from tests.world import world as make_world
 
 Chain = tuple[str, Deployed]
@@ -18,6 +24,29 @@ Chain = tuple[str, Deployed]
 def one_chain() -> Iterator[Chain]:
     with chain(31337) as made:
         yield made
+
+
+@pytest.fixture
+async def desk(database: Database, database_url: str) -> Rig:
+    """Only a venue and books: no chain is asked."""
+    coin = Token(asset=crypto("ETH", 18), address=NATIVE)
+    network = Network(
+        id="eip155:31337", chain_id=31337, name="", rpc_urls=(), block_seconds=0, poll_ms=0,
+        tokens=(coin,),
+    )  # fmt: skip
+    context = Context(
+        database=database,
+        clock=Clock(),
+        listener=Listener(database),
+        catalog=Catalog({network.id: network}),
+        secrets=SecretBox({1: bytes(32)}),
+        public_url="",
+    )
+    account = Account(held={"ETH": 10 * ONE, "EUR": 5000 * ONE})
+    world = World(context, {}, {}, {}, {}, await add_merchant(context))
+    made = Rig(world, database_url, account, "exchanges")
+    await made.open_venue()
+    return made
 
 
 @pytest.fixture

@@ -105,14 +105,30 @@ class Rig:
     world: World
     owner_url: str
     account: Account
+    scope: str = "all"
 
     @property
     def network(self) -> str:
         return next(iter(self.world.context.catalog.networks))
 
+    async def open_venue(self) -> None:
+        """What the account holds, in the books."""
+        context, now = self.world.context, self.world.context.clock.now()
+        async with context.database.begin() as session:
+            await post(
+                session,
+                [
+                    _opening(
+                        exchange(self.account.venue), ledger_code(context.catalog, s), units, now
+                    )
+                    for s, units in self.account.held.items()
+                ],
+            )
+
     async def begin(self) -> None:
         """A hot wallet with ETH and USDC, an empty treasury, and what the venue's account holds:
         all of it in the books."""
+        await self.open_venue()
         world, context = self.world, self.world.context
         node, usdc = world.node, world.contracts.tokens["USDC"]
         await node.rpc("anvil_setCode", context.catalog.networks[self.network].multicall,
@@ -134,10 +150,6 @@ class Rig:
             (place(self.network, Role.HOT), "ETH", WEI),
             (place(self.network, Role.HOT), "USDC", have + 7),
             *((place(self.network, Role.TREASURY), s, n) for s, n in at_treasury.items()),
-            *(
-                (exchange(self.account.venue), ledger_code(context.catalog, symbol), units)
-                for symbol, units in self.account.held.items()
-            ),
         ]
         async with context.database.begin() as session:
             for address, kind in ((HOT, WalletKind.HOT), (treasury, WalletKind.TREASURY)):
@@ -150,15 +162,15 @@ class Rig:
         await self.world.mine()
         await self.world.follow()
 
-    async def reconcile(self, scope: str = "all", **more: Any) -> dict[str, Any]:
+    async def reconcile(self, scope: str | None = None, **more: Any) -> dict[str, Any]:
         """On command; the sequencer has done its work before."""
         context = self.world.context
         while await number_pending(context.database):
             pass
         async with context.database.begin() as session:
             row = await runs.request(
-                session, context, Scope(scope), trigger=more.pop("trigger", runs.COMMAND),
-                initiator="test",
+                session, context, Scope(scope or self.scope), initiator="test",
+                trigger=more.pop("trigger", runs.COMMAND),
             )  # fmt: skip
         worker = self.worker(**more)
         assert await worker.claim(1) == [row.id]

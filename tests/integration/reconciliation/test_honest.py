@@ -89,7 +89,7 @@ def test_no_break_where_nothing_is_wrong(
         Honest,
         settings=settings(
             max_examples=numbers(2, 100),
-            stateful_step_count=40 if SOAK else 20,
+            stateful_step_count=40 if SOAK else 12,
             deadline=None,
             derandomize=not SOAK,
             database=None,

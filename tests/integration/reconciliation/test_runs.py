@@ -12,13 +12,13 @@ from datetime import timedelta
 import pytest
 
 from core import ids
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound, VenueUnavailable
 from ledger.accounts import Debt, merchant
 from reconciliation import resolving, runs
 from reconciliation.parts import Scope
 from tests.faultproxy import FaultProxy
 from tests.integration.payments.facts import spend
-from tests.integration.reconciliation.rig import HOT, WEI, Rig
+from tests.integration.reconciliation.rig import HOT, ONE, WEI, Rig
 from tests.waiting import eventually
 
 
@@ -127,6 +127,18 @@ async def test_a_node_that_does_not_answer(rig: Rig) -> None:
     assert (found["status"], found["blocks"]) == ("failed", [])
     assert [one["part"] for one in found["unread"]] == [f"chain:{rig.network}"]
     assert [venue["venue"] for venue in found["venues"]] == ["binance"]
+
+
+async def test_a_venue_that_does_not_answer(rig: Rig) -> None:
+    """The rest is proved all the same, and what was known of the venue stays open."""
+    rig.account.held["EUR"] -= ONE
+    await rig.reconcile()
+    rig.account.error = VenueUnavailable("maintenance")
+    found = await rig.reconcile()
+    assert (found["status"], found["venues"]) == ("failed", [])
+    assert found["unread"] == [{"part": "venue:binance", "reason": "maintenance"}]
+    assert len(found["blocks"]) == 1
+    assert [b["kind"] for b in await rig.breaks()] == ["amount"]
 
 
 async def test_a_run_on_command_waits_for_the_cursor(rig: Rig) -> None:

@@ -13,6 +13,7 @@ import prices.venue_tables
 import reconciliation.tables
 import risk.tables
 import treasury.conversion_tables
+import treasury.move_tables
 import treasury.quote_tables
 import wallets.sweep_tables
 import wallets.tables
@@ -34,6 +35,7 @@ PACKAGES = (
     risk.tables,
     treasury.quote_tables,
     treasury.conversion_tables,
+    treasury.move_tables,
     wallets.sweep_tables,
     wallets.tables,
     webhooks.tables,

@@ -164,6 +164,8 @@ class HouseMovement(Base):
     __table_args__ = (
         UniqueConstraint("network", "block_hash", "tx_hash", "position", name="house_movement"),
         Index("house_movements_height", "network", "block_number"),
+        Index("house_movements_awaited", "network", postgresql_where=text("meaning = 'awaited'")),
+        Index("house_movements_hash", "network", "tx_hash"),
     )
 
     id: Mapped[Id]
@@ -172,7 +174,8 @@ class HouseMovement(Base):
     block_number: Mapped[int] = mapped_column(BigInteger)
     tx_hash: Mapped[Str]
     position: Mapped[Str]
-    meaning: Mapped[Str]  # swept, unknown
+    meaning: Mapped[Str]  # swept, moved, arrived, awaited, unknown
+    reference: Mapped[str | None] = mapped_column(Text)  # mov_...: what awaited it
     asset: Mapped[Str]
     amount: Mapped[Units]  # what left (a sweep) or came in
     arrived: Mapped[Units]

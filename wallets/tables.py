@@ -67,6 +67,33 @@ class AddressHolding(Base):
     amount: Mapped[Units]
 
 
+class ExpectedInflow(Base):
+    """What somebody else's transaction is to bring to an address of the house: a venue's
+    withdrawal, or what its owner sends from the treasury. One that arrives is booked to the thing
+    that awaits it and not to suspense (MONEY 2)."""
+
+    __tablename__ = "expected_inflows"
+    __table_args__ = (
+        Index(
+            "expected_inflows_open",
+            "network",
+            postgresql_where=text("tx_hash is null and not closed and not arrived"),
+        ),
+        Index("expected_inflows_hash", "network", "tx_hash"),
+    )
+
+    reference: Mapped[Str] = mapped_column(primary_key=True)  # mov_...: whose it is
+    network: Mapped[Str]
+    address: Mapped[Str]
+    asset: Mapped[Str]
+    amount: Mapped[Units]  # base units; without a hash: the most that may come
+    sender: Mapped[str | None] = mapped_column(Text)  # of ours, where it is known
+    tx_hash: Mapped[str | None] = mapped_column(Text)  # None: nobody has told it yet
+    arrived: Mapped[bool] = mapped_column(Boolean)  # a block has it, until a fork takes it back
+    closed: Mapped[bool] = mapped_column(Boolean)  # it will not come
+    created_at: Mapped[Moment]
+
+
 class HotWallet(Base):
     """A wallet the signer holds the key of, or one that is only watched. The same address on
     every network; `house_addresses` says in which role it is ours there."""

@@ -118,15 +118,25 @@ class Town:
     def environment(self) -> dict[str, str]:
         """What another process of the same installation needs."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("BEZANT_")}
-        return kept | {
-            "BEZANT_CONFIG": str(self.data / "bezant.toml"),
-            "BEZANT_DATABASE_URL": self.ready["database_url"],
-            "BEZANT_DATA_DIR": str(self.data),
-            "BEZANT_PUBLIC_URL": self.ready["api_url"],
-            "BEZANT_SECRET_KEY_FILE": str(self.data / "keys" / "secret.key"),
-            "BEZANT_SERVICE_KEY_FILE": str(self.data / "keys" / "service.key"),
-            "BEZANT_SIGNER_SOCKET": str(socket_in(self.data / "signer")),
+        keys = self.data / "keys"
+        venues = {
+            f"{venue.upper()}_API_{part.upper()}_FILE": str(keys / f"{venue}.api.{part}")
+            for venue in ("binance", "coinbase")
+            for part in ("key", "secret")
         }
+        return (
+            kept
+            | venues
+            | {
+                "BEZANT_CONFIG": str(self.data / "bezant.toml"),
+                "BEZANT_DATABASE_URL": self.ready["database_url"],
+                "BEZANT_DATA_DIR": str(self.data),
+                "BEZANT_PUBLIC_URL": self.ready["api_url"],
+                "BEZANT_SECRET_KEY_FILE": str(keys / "secret.key"),
+                "BEZANT_SERVICE_KEY_FILE": str(keys / "service.key"),
+                "BEZANT_SIGNER_SOCKET": str(socket_in(self.data / "signer")),
+            }
+        )
 
 
 @contextmanager

@@ -98,6 +98,8 @@ def made(order: Order) -> Made:
         attempt=order.attempt,
         status=OrderStatus(order.status),
         sent=order.sends > 0,
+        lost=order.status == OrderStatus.REFUSED
+        and not (order.refused or order.written_off or order.venue_status),
         dead=order.dead,
         reason=order.reason,
         booked=order.booked,

@@ -4,7 +4,7 @@ make next, and what it came to (DESIGN 4, VENUES 2).
 A path goes step by step. What an order left over is asked for again, within the quote's limit price
 and while the quote stands. What a first step brought is sold on at the agreed price, even after
 that; if nobody pays it, it goes back for what it cost, within a limit, or stays ours and is named.
-Where an order is only believed not to be there, nothing takes its place: it might still fill.
+Where a person's word is all that says that an order is not there, nothing takes its place.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def _why(made: Sequence[Made], now: datetime, valid_until: datetime) -> str:
     if not made:
         return "below_minimum"
     last = made[-1]
-    if last.dead:
+    if last.dead or last.lost:
         return "not_shown"
     if last.status is OrderStatus.REFUSED:
         return last.reason or "refused"

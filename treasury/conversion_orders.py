@@ -29,14 +29,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """An order that was made. `sent`: it may have left; `dead`: it is believed, not shown, that it
-    is not there. `booked` is base; `given` and `got` are of its two assets, fees taken off."""
+    """An order that was made. `sent`: it may have left; `lost`: it is proved that it never came;
+    `dead`: that it is not there is only said. `booked` is base; `given` and `got` are of its two
+    assets, fees taken off."""
 
     path: int
     step: int
     attempt: int
     status: OrderStatus
     sent: bool
+    lost: bool = False
     dead: bool = False
     reason: str | None = None
     booked: int = 0
@@ -49,8 +51,9 @@ class Made:
 
     @property
     def fell_short(self) -> bool:
-        """The venue took it and executed less: more of the same may be asked for."""
-        return self.status is OrderStatus.CANCELLED and self.sent and not self.dead
+        """The venue executed less, or never had it: more of the same may be asked for."""
+        ended = self.status is OrderStatus.CANCELLED and self.sent
+        return (ended or self.lost) and not self.dead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

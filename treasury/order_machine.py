@@ -100,7 +100,7 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`due_at` None: nothing is due. `tell`: a person must know. `dead`: that it is not there is
-    believed, not shown, so that nothing may take its place."""
+    somebody's word and no proof, so that nothing may take its place."""
 
     status: OrderStatus
     action: Action
@@ -155,7 +155,7 @@ def _unknown(facts: Facts, since: datetime, now: datetime, windows: Windows) -> 
     elif _absent(facts, windows) and facts.absent_at is not None:
         last_moment = since + windows.receive + windows.engine
         if facts.absent_at >= last_moment + windows.polling:
-            return _ended(OrderStatus.REFUSED, facts, now, windows, dead=True)
+            return _ended(OrderStatus.REFUSED, facts, now, windows)
     due = _next(since, now, windows.soonest, windows.latest)
     return Decision(OrderStatus.UNKNOWN, Action.ASK, due, tell=now >= since + windows.tell)
 

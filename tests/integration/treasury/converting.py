@@ -219,6 +219,26 @@ class Converting:
     async def start(self, wanted: Plan, seconds: float = 30) -> UUID:
         return await self.accept(await self.quote(wanted, seconds))
 
+    async def expire(self, number: UUID) -> None:
+        """The quote's time is over, at this very moment."""
+        values = {"id": number, "now": wall()}
+        async with self.context.database.begin() as session:
+            for table, column, key in (
+                ("conversions", "valid_until", "id"),
+                ("orders", "send_until", "conversion_id"),
+            ):
+                await session.execute(
+                    text(f"update {table} set {column} = :now where {key} = :id"),  # noqa: S608
+                    values,
+                )
+
+    async def sent(self, wanted: Plan) -> UUID:
+        """A conversion whose first order has left; its quote has expired since."""
+        number = await self.start(wanted)
+        await self.work()
+        await self.expire(number)
+        return number
+
     async def show(self, number: UUID) -> dict[str, Any]:
         async with self.context.database.read() as session:
             return await conversions.show(session, number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
@@ -61,12 +60,10 @@ async def test_binance_executed_and_said_nothing(desk: Converting, hidden: int) 
 
 
 async def test_binance_did_nothing_and_said_nothing(desk: Converting) -> None:
-    """Refused only after all windows; until then its funds are blocked. Never sent again, and
-    nothing takes its place though the quote stands."""
+    """Refused only after all windows; until then its funds are blocked. It is never sent again."""
     desk.exchange.script.append(lost(executed=False))
-    number = await desk.start(sell_eth())
-    await desk.work()
     left_at = wall()
+    number = await desk.sent(sell_eth())
     assert (await desk.show(number))["legs"][0]["status"] == "unknown"
     assert await holds(desk) == {("binance", "ETH"): 2 * ONE}
     shown = await desk.until(number, "failed", "refused")
@@ -74,14 +71,22 @@ async def test_binance_did_nothing_and_said_nothing(desk: Converting) -> None:
     assert wall() - left_at >= windows.receive + windows.engine + windows.polling
     assert shown["reason"] == "not_shown"
     assert len(desk.exchange.placed) == 1
-    assert len(shown["legs"]) == 1
     assert await holds(desk) == {}
     assert await breaks(desk) == []
 
 
+async def test_binance_did_nothing_and_the_quote_stands(desk: Converting) -> None:
+    """What is proved never to have come is asked for anew, under an id of its own."""
+    desk.exchange.script.append(lost(executed=False))
+    shown = await desk.until(await desk.start(sell_eth()), "filled")
+    assert [(m["attempt"], m["status"]) for m in shown["legs"]] == [(0, "refused"), (1, "filled")]
+    assert len({order.client_id for order in desk.exchange.placed}) == 2
+    await desk.agree()
+
+
 async def test_a_late_fill_of_an_order_believed_dead_is_booked(desk: Converting) -> None:
     desk.exchange.script.append(lost(executed=False))
-    number = await desk.start(sell_eth())
+    number = await desk.sent(sell_eth())
     await desk.until(number, "failed", "refused")
     [sent] = desk.exchange.placed
     desk.exchange.execute(sent, Place())
@@ -94,7 +99,7 @@ async def test_a_late_fill_of_an_order_believed_dead_is_booked(desk: Converting)
 async def test_a_late_first_step_starts_nothing_new(desk: Converting) -> None:
     """A day later nobody sells on: what came is kept, named, and told."""
     desk.exchange.script.append(lost(executed=False))
-    number = await desk.start(through_usdt())
+    number = await desk.sent(through_usdt())
     await desk.until(number, "failed", "refused")
     desk.exchange.execute(desk.exchange.placed[0], Place())
     shown = await desk.until(number, "partially_filled", "filled")
@@ -155,9 +160,8 @@ async def test_coinbase_did_nothing_and_is_sent_again_once(desk: Converting) -> 
 
 async def test_coinbase_is_not_sent_again_when_the_quote_has_expired(desk: Converting) -> None:
     """Unknown, its funds blocked, a Break; a person resolves it and the funds are free."""
-    desk.windows = replace(desk.windows, polling=timedelta(seconds=0.6))
     desk.coinbase.script.append(lost(executed=False))
-    number = await desk.start(sell_eth(venue=Venue.COINBASE), seconds=0.4)
+    number = await desk.sent(sell_eth(venue=Venue.COINBASE))
     shown = await unknown(desk, number)
     assert len(desk.coinbase.placed) == 1
     assert await holds(desk) == {("coinbase", "ETH"): 2 * ONE}

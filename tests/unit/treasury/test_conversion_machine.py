@@ -91,7 +91,7 @@ class Game:
             got -= got // 1000
         full = filled == order.quantity
         status = OrderStatus.FILLED if full else OrderStatus.CANCELLED
-        if outcome in ("refused", "dead"):
+        if outcome in ("refused", "lost", "dead"):
             status = OrderStatus.REFUSED
         assert given <= order.blocks, "took more than was blocked"
         self.purse[order.from_asset] -= given
@@ -99,8 +99,8 @@ class Game:
         self.made.append(
             Made(
                 path=order.path, step=order.step, attempt=order.attempt, status=status,
-                sent=outcome != "unsent", dead=outcome == "dead", booked=filled, given=given,
-                got=got,
+                sent=outcome != "unsent", lost=outcome == "lost", dead=outcome == "dead",
+                booked=filled, given=given, got=got,
             )
         )  # fmt: skip
 
@@ -117,7 +117,7 @@ PLANS = {
         leg("ETH-USDT", Side.BUY, 29 * ONE // 10, 2200 * ONE, 1, on_top=top),
     ),
 }
-OUTCOMES = st.sampled_from(["fills"] * 6 + ["refused", "dead", "unsent"])
+OUTCOMES = st.sampled_from(["fills"] * 6 + ["refused", "lost", "dead", "unsent"])
 MOVES = st.lists(st.tuples(st.sampled_from([0, 30, 77, 100]), st.integers(0, 20), OUTCOMES))
 
 

@@ -136,7 +136,7 @@ def _of_answer(answer: BadAnswer, executes: bool) -> VenueError:
     if code in _AWAY:
         return VenueUnavailable(f"binance: {_AWAY[code]} ({text})", retry_after=answer.wait)
     if code == _NO_SUCH_ORDER:
-        return NotShown(text)
+        return OutcomeUnknown(text) if executes else NotShown(text)
     if code == _REJECTED:
         # our id stands at an open order: it is ours, sent before, so ask for it
         if answer.message == _DUPLICATE:

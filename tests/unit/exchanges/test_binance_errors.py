@@ -77,8 +77,11 @@ def test_the_table(status: int, text: str, meaning: type[VenueError], reason: st
     assert type(asked) is (AWAY if meaning is UNKNOWN else meaning)
 
 
-def test_no_such_order_is_of_its_own() -> None:
-    assert type(translate(bad_answer(400, json_of(-2013), None), executes=False)) is NotShown
+def test_no_such_order_answers_a_question_and_nothing_else() -> None:
+    error = bad_answer(400, json_of(-2013), None)
+    assert type(translate(error, executes=False)) is NotShown
+    assert type(translate(error, executes=True)) is UNKNOWN
+    assert type(translate(bad_answer(503, json_of(-2013), None), executes=False)) is AWAY
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def _difference(context: Context, order: Order) -> Difference:
         "quantity": f"{show(order.quantity)} {base}",
         "price": f"{show(order.limit_price)} {quote}",
         "sent_at": show_time(order.sent_at) if order.sent_at else None,
+        "to_resolve": "look at the venue; resolving it says that nothing more is executed of this"
+        " order, and its funds are free again",
     }
     if order.differs is not None:
         kind, facts["differs"] = BreakKind.AMOUNT, order.differs

@@ -68,17 +68,16 @@ class Simulators:
             state.coinbase_secret = _ec_key()
         url = f"http://{self.host('control')}"
         write(self._data / CONTROL, {"url": url, "secret": self._secret})
-        self._told(state, chains, url).write(self._directory)
+        self._told(state, chains).write(self._directory)
         await self.child.start()
 
-    def _told(self, state: State, chains: Sequence[Chain], url: str) -> Told:
+    def _told(self, state: State, chains: Sequence[Chain]) -> Told:
         decimals = {token.symbol: token.decimals for token in TOKENS}
         worth = ("ETH/USD", "EUR/USD", "USDC/USD", "USDT/USD")
         public = _public_of(state.coinbase_secret)
         return Told(
             seed=state.simulator_seed,
             secret=self._secret,
-            control_url=url,
             networks=[
                 ToldNetwork(
                     id=chain.id,

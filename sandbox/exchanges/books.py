@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from sandbox.exchanges.makers import Makers
-from sandbox.exchanges.matching import Match, Orders, Resting
+from sandbox.exchanges.matching import Ladder, Match, Orders, Resting
 from sandbox.exchanges.types import SimBook, SimBookChange, SimMarket
 
-Levels = dict[int, int]
 MakerTrade = tuple[int, Match]  # an order of ours that a new quote met
 
 
@@ -21,7 +20,7 @@ class BookOf:
         self.sequence = sequence
         self.orders = Orders()
         self._makers = Makers(market, seed)
-        self._shown: tuple[Levels, Levels] = ({}, {})
+        self._shown: dict[str, dict[int, int]] = {"buy": {}, "sell": {}}  # side, price, quantity
 
     def requote(self, mid: int) -> list[MakerTrade]:
         """The makers move to `mid`; new quotes that cross orders of ours execute them."""
@@ -61,9 +60,8 @@ class BookOf:
 
     def change(self) -> SimBookChange | None:
         """What is different since this was last asked; each changed level counts one."""
-        now = self.orders.sides["buy"].levels(), self.orders.sides["sell"].levels()
-        bids, asks = (_difference(a, b) for a, b in zip(self._shown, now, strict=True))
-        self._shown = now
+        bids = _difference(self._shown["buy"], self.orders.sides["buy"])
+        asks = _difference(self._shown["sell"], self.orders.sides["sell"])
         if not bids and not asks:
             return None
         first = self.sequence + 1
@@ -73,6 +71,15 @@ class BookOf:
         )
 
 
-def _difference(old: Mapping[int, int], new: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
-    gone = [(price, 0) for price in old if price not in new]
-    return (*gone, *((p, quantity) for p, quantity in new.items() if old.get(p) != quantity))
+def _difference(shown: dict[int, int], ladder: Ladder) -> tuple[tuple[int, int], ...]:
+    """What became of touched prices; `shown` follows."""
+    changed = []
+    for price in sorted(ladder.touched):
+        quantity = ladder.at(price)
+        if quantity != shown.get(price, 0):
+            shown[price] = quantity
+            changed.append((price, quantity))
+        if not quantity:
+            shown.pop(price, None)
+    ladder.touched.clear()
+    return tuple(changed)

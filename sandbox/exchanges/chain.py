@@ -57,8 +57,8 @@ class ChainWatch:
         if head != self._head:
             await self._follow_prices()
             await self._follow_deposits(head)
-            if self._head is not None and await self._hash(self._head.number) != self._head.hash:
-                for purse in self._purses:
+            if self._head is None or await self._hash(self._head.number) != self._head.hash:
+                for purse in self._purses:  # a node that was killed has forgotten as well
                     await purse.after_fork(self._node)
             self._head = head
         for purse in self._purses:

@@ -156,11 +156,12 @@ class Simulator:
         from_id: int | None = None,
     ) -> list[SimFill]:
         """Oldest first; `from_id` itself is among them."""
+        trading = self.trading
+        several = trading.fills if order_id is None else trading.fills_of.get(order_id, [])
         return [
             fill
-            for fill in self.trading.fills
+            for fill in several
             if (symbol is None or fill.symbol == symbol)
-            and (order_id is None or fill.order_id == order_id)
             and fill.at >= (since_ms or 0)
             and fill.id >= (from_id or 0)
         ]

@@ -7,6 +7,7 @@ import asyncio
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from core import log as logs
 from core.errors import ChainError
 from exchanges.types import Venue
 from sandbox.exchanges import binance_server, certificates, coinbase_server, control, told
@@ -127,6 +129,7 @@ def main() -> None:
         parser.add_argument(f"--{name}-fd", type=int, required=True)
     given = vars(parser.parse_args())
     directory: Path = given.pop("directory")
+    logs.configure(json=not sys.stderr.isatty())
     sockets = {name.removesuffix("_fd"): socket.socket(fileno=fd) for name, fd in given.items()}
     asyncio.run(run(directory, sockets))
 

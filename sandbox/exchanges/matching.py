@@ -29,12 +29,14 @@ class Match:
 
 
 class Ladder:
-    """One side of a book. `descending` for bids."""
+    """One side of a book. `descending` for bids. `touched` are prices at which something came,
+    went or was executed, since it was last cleared."""
 
     def __init__(self, *, descending: bool) -> None:
         self._sign = -1 if descending else 1
         self._levels: dict[int, list[Resting]] = {}
         self._ranks: list[int] = []  # sign * price, ascending: the best first
+        self.touched: set[int] = set()
 
     def __iter__(self) -> Iterator[Resting]:
         """In priority."""
@@ -48,13 +50,24 @@ class Ladder:
             self._levels[rank] = []
             insort(self._ranks, rank)
         self._levels[rank].append(resting)
+        self.touched.add(resting.price)
 
     def keep(self, wanted: Callable[[Resting], bool]) -> None:
-        """Takes out what is not wanted, or is used up."""
+        """Takes out what is not wanted."""
         for rank in self._ranks:
-            self._levels[rank] = [r for r in self._levels[rank] if r.quantity and wanted(r)]
+            self._levels[rank] = [r for r in self._levels[rank] if wanted(r)]
+            self.touched.add(self._sign * rank)
         self._ranks = [rank for rank in self._ranks if self._levels[rank]]
         self._levels = {rank: self._levels[rank] for rank in self._ranks}
+
+    def tidy(self) -> None:
+        """Takes out what is used up: it stands in front."""
+        while self._ranks:
+            left = [resting for resting in self._levels[self._ranks[0]] if resting.quantity]
+            if left:
+                self._levels[self._ranks[0]] = left
+                return
+            del self._levels[self._ranks.pop(0)]
 
     def within(self, limit: int) -> Iterator[Resting]:
         """In priority, as long as the price is not worse than `limit` for an incoming order."""
@@ -67,6 +80,10 @@ class Ladder:
         """Quantity by price, the best first."""
         ranks = self._ranks if depth is None else self._ranks[:depth]
         return {self._sign * r: sum(one.quantity for one in self._levels[r]) for r in ranks}
+
+    def at(self, price: int) -> int:
+        """Quantity at a price."""
+        return sum(one.quantity for one in self._levels.get(self._sign * price, ()))
 
     @property
     def best(self) -> int | None:
@@ -99,7 +116,8 @@ class Orders:
             taken = min(quantity, resting.quantity)
             resting.quantity -= taken
             quantity -= taken
+            ladder.touched.add(resting.price)
             found.append(Match(resting, taken))
         if found:
-            ladder.keep(lambda _resting: True)
+            ladder.tidy()
         return found

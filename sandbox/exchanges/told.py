@@ -29,12 +29,10 @@ class ToldNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """`seed` makes the venues' keys on chain; `secret` opens the control endpoint at
-    `control_url`."""
+    """`seed` makes the venues' keys on chain; `secret` opens the control endpoint."""
 
     seed: str = field(repr=False)
     secret: str = field(repr=False)
-    control_url: str
     networks: Sequence[ToldNetwork]
     credentials: Mapping[Venue, Sequence[Credential]] = field(repr=False)
 
@@ -42,7 +40,6 @@ class Told:
         content = {
             "seed": self.seed,
             "secret": self.secret,
-            "control_url": self.control_url,
             "networks": [
                 {"id": n.id, "url": n.url, "tokens": dict(n.tokens), "feeds": dict(n.feeds)}
                 for n in self.networks
@@ -60,7 +57,6 @@ def read(directory: Path) -> Told:
     return Told(
         seed=found["seed"],
         secret=found["secret"],
-        control_url=found["control_url"],
         networks=[
             ToldNetwork(
                 id=network["id"],

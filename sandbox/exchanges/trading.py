@@ -68,6 +68,9 @@ class Trading:
         self.books = {s: BookOf(m, seed, now()) for s, m in dialect.markets.items()}
         self.orders: dict[int, SimOrder] = {}
         self.fills: list[SimFill] = store.load(SimFill)
+        self.fills_of: dict[int, list[SimFill]] = defaultdict(list)
+        for fill in self.fills:
+            self.fills_of[fill.order_id].append(fill)
         self._by_client: dict[str, list[int]] = defaultdict(list)
         for order in store.load(SimOrder):
             self._remember(order)
@@ -102,7 +105,7 @@ class Trading:
         book = self._check(symbol, quantity, price)
         change = Change(self._now())
         order = SimOrder(
-            id=max(self.orders, default=FIRST_ID - 1) + 1,
+            id=next(reversed(self.orders), FIRST_ID - 1) + 1,
             client_id=client_id,
             symbol=symbol,
             side=side,
@@ -244,6 +247,7 @@ class Trading:
             maker=maker,
         )
         self.fills.append(fill)
+        self.fills_of[order.id].append(fill)
         self._remember(order)
         return change.note(order, fill)
 

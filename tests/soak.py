@@ -65,7 +65,7 @@ ITEMS = (
     Item("journal", "the journal under concurrent posting", ["tests/integration/ledger"], seeds=5),
     Item("reconciliation", "no Break over 100 random honest histories a run; planted mistakes",
          ["tests/integration/reconciliation"], seeds=10),
-    Item("venue-faults", "60 faults at each venue under conversions, 12 at a time, by real adapters",
+    Item("venue-faults", "60 faults at each venue, under conversions by the real adapters",
          ["tests/integration/treasury/test_fault_matrix.py"], seeds=200),
     Item("conversion-kill", "SIGKILL of the worker between every two steps of a conversion",
          ["tests/e2e/test_conversion_kill.py"], seeds=3),

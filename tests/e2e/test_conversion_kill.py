@@ -228,7 +228,7 @@ async def test_kills_change_nothing(venue: Venue, database: Database, tmp_path: 
         change = {name: now[name] - before[name] for name in now}
         points = [(at, moment) for at in range(1, asked + 1) for moment in MOMENTS]
         chosen = random.Random(f"{SEED} {venue}").sample(
-            points, min(len(points), numbers(3, len(points)))
+            points, min(len(points), numbers(2, len(points)))
         )
         for at, moment in chosen:
             before = now

@@ -254,7 +254,7 @@ async def play(matrix: Matrix, cases: list[tuple[Fault, Operation]], seed: str) 
 
 
 async def test_no_fault_makes_an_order_twice_or_loses_a_fill(both: list[Matrix]) -> None:
-    cases = random.Random(SEED).sample(CASES, min(len(CASES), numbers(8, len(CASES))))
+    cases = random.Random(SEED).sample(CASES, min(len(CASES), numbers(6, len(CASES))))
     played = await asyncio.gather(
         *(play(matrix, cases, f"{SEED} {matrix.venue}") for matrix in both)
     )

@@ -114,7 +114,8 @@ class StoredPrice:
         others = self.sources[1:]
         feeds = [s for s in others if "memory" in s and not s.get("refused")]
         mids = [parse(s) for s in others if is_mid(s)]
-        if feeds and not mids:
+        silent = all(mid.refused is not None or mid.differs for mid in mids)
+        if feeds and silent:
             return f"{feeds[0]['source']} {feeds[0]['network']}"
         return named(mids)
 

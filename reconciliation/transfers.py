@@ -56,7 +56,9 @@ class TransferComparison:
             if credited == (booked or 0):
                 continue
             facts = self._facts("deposit", one.id, one, None, 0)
-            kind = BreakKind.MISSING_IN_LEDGER if booked is None else BreakKind.AMOUNT
+            kind = self._early(name, one.at)
+            if kind is BreakKind.AMOUNT and booked is None:
+                kind = BreakKind.MISSING_IN_LEDGER
             yield Item(("deposit", one.id), kind, one.asset, booked or 0, credited, facts)
 
     def _withdrawals(self, withdrawals: Sequence[VenueWithdrawal]) -> Iterator[Item]:
@@ -70,11 +72,19 @@ class TransferComparison:
             if gone == (booked or 0):
                 continue
             facts = self._facts("withdrawal", one.id, one, one.client_id, one.fee)
-            if booked is None:
+            kind = self._early(name, one.at)
+            if kind is BreakKind.AMOUNT and booked is None:
                 kind = BreakKind.MISSING_IN_LEDGER
-            else:
-                kind = BreakKind.FEE if abs(gone - booked) <= one.fee else BreakKind.AMOUNT
+            elif kind is BreakKind.AMOUNT and abs(gone - (booked or 0)) <= one.fee:
+                kind = BreakKind.FEE
             yield Item(("withdrawal", one.id), kind, one.asset, booked or 0, gone, facts)
+
+    def _early(self, name: str, at: datetime) -> BreakKind | None:
+        """Timing where a move of ours is waiting for it, and None while that is young."""
+        if name not in self._known.awaited:
+            return BreakKind.AMOUNT
+        self.under_way += 1
+        return None if self._as_of - at < self._patience else BreakKind.TIMING
 
     def _facts(
         self,

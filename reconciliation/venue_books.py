@@ -98,10 +98,12 @@ class Absent:
 @dataclass(frozen=True, slots=True)
 class KnownTransfers:
     """`booked`: `deposit:<id>` or `withdrawal:<id>` of the venue -> the effect that the books have
-    of it. What is not in it nobody has explained."""
+    of it. `awaited`: known to be under way, so that what is not booked yet is only early. What is
+    in neither nobody has explained."""
 
     booked: Mapping[str, int]
     absent: Sequence[Absent] = field(default_factory=tuple)
+    awaited: frozenset[str] = frozenset()
 
 
 class Transfers:

@@ -20,6 +20,7 @@ from exchanges.types import Fill, TransferStatus, VenueDeposit, VenueWithdrawal
 from ledger.accounts import exchange as account_of
 from ledger.breaks import BreakKind, Difference
 from reconciliation import marks, venue_books
+from reconciliation.moves import MovesAndTransfers
 from reconciliation.parts import FillFacts, Part
 from reconciliation.transfers import TransferComparison
 from reconciliation.venue_books import KnownFill, Transfers, Unended, VenueBooks
@@ -63,7 +64,7 @@ class VenueComparison:
         self._venue = exchange.venue
         self._run_id = run_id
         self._whole = whole
-        self._transfers = transfers or Transfers()
+        self._transfers = transfers or MovesAndTransfers()
         self._patience = patience
         self._part = Part(f"venue:{self._venue}")
         # What items explain: the ledger's code -> units that the venue has more than the books.

@@ -208,15 +208,21 @@ class Rig:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    async def post(self, account: str, units: int) -> None:
+        """ETH that came to a place or left it, as an entry of somebody else's says."""
+        context = self.world.context
+        async with context.database.begin() as session:
+            await post(session, [_opening(account, "ETH", units, context.clock.now(), "more")])
+
     async def book(self, fill: Fill) -> None:
         context = self.world.context
         async with context.database.begin() as session:
             await treasury_fills.book(session, context, self.account.venue, [fill], None)
 
 
-def _opening(account: str, asset: str, units: int, now: datetime) -> Entry:
+def _opening(account: str, asset: str, units: int, now: datetime, name: str = "opening") -> Entry:
     return Entry(
-        id=ids.new(), key=f"opening:{account}:{asset}", kind=Kind.OPENING, reference="opening",
+        id=ids.new(), key=f"{name}:{account}:{asset}", kind=Kind.OPENING, reference="opening",
         merchant_id=None, evidence={}, posted_at=now,
         postings=transfer(asset, units, debit=account, credit=EQUITY),
     )  # fmt: skip

@@ -1,5 +1,7 @@
 """A venue and the books: what differs is named by its item, and nothing else is."""
 
+# ruff: noqa: S608 - statements of tests
+
 from __future__ import annotations
 
 import json
@@ -14,6 +16,7 @@ from core.clock import wall
 from exchanges.types import Side, TransferStatus, VenueDeposit, VenueWithdrawal
 from tests.integration.reconciliation.rig import ONE, Rig
 from treasury.conversion_tables import Order
+from treasury.move_tables import Move
 
 PLACE = "exchange:binance"
 
@@ -186,3 +189,48 @@ async def test_amounts_beyond_what_a_float_holds(desk: Rig) -> None:
     [one] = await desk.breaks()
     assert one["facts"]["unexplained_units"] == str(huge)
     assert one["difference"] == f"1{'0' * 22}.{'0' * 17}1"
+
+
+def move(desk: Rig, **known: Any) -> str:
+    """A move of ours with a venue; its id."""
+    number, now = ids.new(), wall()
+    values = {
+        "id": number, "venue": "binance", "asset": "ETH", "created_at": now, "sent_at": now,
+        "status": "in_transit", **known,
+    }  # fmt: skip
+    empty: dict[type, Any] = {str: "", dict: {}, bool: False, int: 0}
+    rest = {
+        c.name: empty.get(c.type.python_type, 0)
+        for c in Move.__table__.columns
+        if not c.nullable and c.name not in values
+    }
+    row = json.dumps({**values, **rest}, default=str)
+    made = f"(jsonb_populate_record(null::moves, '{row}')).*"
+    desk.tamper("insert into moves select " + made)
+    return ids.show("mov", number)
+
+
+async def test_a_withdrawal_that_is_a_move_of_ours(desk: Rig) -> None:
+    number = move(desk, way="withdraw", amount=ONE)
+    desk.account.went = [withdrawal(client_id=number, status=TransferStatus.PENDING)]
+    desk.account.held["ETH"] -= ONE + ONE // 100
+    assert (await desk.reconcile(patience=timedelta(hours=1)))["status"] == "clean"
+    await desk.reconcile()  # the books should have it by now
+    [one] = await desk.breaks()
+    assert (one["kind"], one["facts"]["client_id"]) == ("timing", number)
+    await desk.post("exchange:binance", -(ONE + ONE // 100))
+    done = f"booked = {ONE}, booked_fee = {ONE // 100}, status = 'done'"
+    desk.tamper("update moves set " + done)
+    desk.account.went = [replace(desk.account.went[0], status=TransferStatus.DONE)]
+    assert (await desk.reconcile())["status"] == "clean"
+    [closed] = await desk.breaks("resolved")
+    assert closed["resolution"] == "arrived"
+
+
+async def test_a_move_that_the_venue_does_not_show(desk: Rig) -> None:
+    move(desk, way="send", amount=ONE, booked=ONE, venue_id="d-9")
+    await desk.post("exchange:binance", ONE)
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    assert (one["kind"], one["facts"]["transfer"]) == ("missing_at_venue", "deposit:d-9")
+    assert (one["expected"], one["actual"]) == (f"1.{'0' * 18}", f"0.{'0' * 18}")

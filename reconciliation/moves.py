@@ -1,0 +1,106 @@
+"""What our own moves explain of a venue's deposits and withdrawals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from core.db import Raw
+from core.ids import show
+from exchanges.types import Venue, VenueDeposit, VenueWithdrawal
+from reconciliation.venue_books import Absent, KnownTransfers, Transfers
+from treasury.move_machine import OVER, Way
+
+# Those that these transfers may be, and those that the venue should have shown by now.
+_MOVES = """
+select id, way, asset, venue_id, tx_hash, status, booked, booked_fee, sent_at from moves
+where venue = %(venue)s and (
+    venue_id = any(%(ids)s) or tx_hash = any(%(hashes)s) or status <> all(%(over)s)
+    or sent_at >= %(since)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    id: UUID
+    way: str
+    asset: str
+    venue_id: str | None
+    tx_hash: str | None
+    status: str
+    booked: int
+    booked_fee: int
+    sent_at: datetime | None
+
+    @property
+    def direction(self) -> str:
+        return "deposit" if self.way == Way.SEND else "withdrawal"
+
+    @property
+    def effect(self) -> int:
+        """On our account at the venue, as far as it is booked."""
+        return self.booked if self.way == Way.SEND else -(self.booked + self.booked_fee)
+
+    @property
+    def client_ids(self) -> set[str]:
+        return {show("mov", self.id), self.id.hex, str(self.id)}
+
+
+class MovesAndTransfers(Transfers):
+    """Transfers that were booked one by one, and those that a move of ours is."""
+
+    async def known(
+        self,
+        connection: Raw,
+        venue: Venue,
+        deposits: Sequence[VenueDeposit],
+        withdrawals: Sequence[VenueWithdrawal],
+        since: datetime,
+    ) -> KnownTransfers:
+        told = await super().known(connection, venue, deposits, withdrawals, since)
+        both: list[VenueDeposit | VenueWithdrawal] = [*deposits, *withdrawals]
+        values = {
+            "venue": venue.value,
+            "ids": [one.id for one in both],
+            "hashes": [one.tx_hash for one in both if one.tx_hash is not None],
+            "over": [status.value for status in OVER],
+            "since": since,
+        }
+        async with connection.cursor(row_factory=class_row(_Move)) as cursor:
+            moves = await (await cursor.execute(_MOVES, values)).fetchall()
+        booked, awaited = dict(told.booked), set(told.awaited)
+        shown: set[UUID] = set()
+        for one in both:
+            move = _of(one, moves)
+            if move is None:
+                continue
+            shown.add(move.id)
+            name = f"{move.direction}:{one.id}"
+            if name not in booked and move.effect:
+                booked[name] = move.effect
+            if move.status not in set(OVER):
+                awaited.add(name)
+        absent = [
+            Absent(f"{m.direction}:{m.venue_id or show('mov', m.id)}", m.direction, m.asset,
+                   m.effect, m.sent_at)
+            for m in moves
+            if m.id not in shown and m.effect and m.sent_at is not None and m.sent_at >= since
+        ]  # fmt: skip
+        return KnownTransfers(booked, absent, frozenset(awaited))
+
+
+def _of(one: VenueDeposit | VenueWithdrawal, moves: Sequence[_Move]) -> _Move | None:
+    """By the venue's id, by our own, or by the transaction that carries it."""
+    into = isinstance(one, VenueDeposit)
+    mine = [m for m in moves if (m.way == Way.SEND) == into]
+    ours = one.client_id if isinstance(one, VenueWithdrawal) else None
+    for move in mine:
+        if move.venue_id == one.id or (ours is not None and ours in move.client_ids):
+            return move
+    if one.tx_hash is None:
+        return None
+    return next((m for m in mine if m.venue_id is None and m.tx_hash == one.tx_hash), None)

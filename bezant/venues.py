@@ -10,11 +10,15 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import structlog
+
 from bezant.environment import secret
 from bezant.settings import Settings
 from core.errors import Misconfigured, VenueError
 from exchanges.protocol import Exchange
 from exchanges.types import Venue
+
+log = structlog.get_logger()
 
 Row = tuple[str, str, str]  # verdict, about, sentence
 LARGEST_OFFSET_MS = 1000
@@ -24,10 +28,15 @@ LARGEST_OFFSET_MS = 1000
 async def open_exchanges(
     settings: Settings, environment: Mapping[str, str] = os.environ
 ) -> AsyncIterator[Mapping[Venue, Exchange]]:
-    """All that are configured. Raises Misconfigured when one has no keys."""
+    """All that are configured and whose keys are here. A worker without them asks no venue and
+    says so: another one does. Raises Misconfigured when one of a venue's two is missing."""
     async with AsyncExitStack() as stack:
         found: dict[Venue, Exchange] = {}
         for venue in settings.venues:
+            if not _variables_set(venue, environment):
+                names = " and ".join(_variables(venue))
+                log.warning("no_venue_keys", venue=venue.value, detail=f"{names} are not set")
+                continue
             exchange = _adapter(settings, venue, environment)
             found[venue] = await stack.enter_async_context(exchange)
         yield found

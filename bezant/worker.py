@@ -95,8 +95,9 @@ def loops(
         "payouts": lambda: Payouts(context, signer).run(),
     }
     found |= trading.loops(context, exchanges)
-    every = settings.configuration.reconciliation.every_seconds
-    found |= proving.loops(context, exchanges, every)
+    if len(exchanges) == len(settings.venues):  # else what it calls clean would not be
+        every = settings.configuration.reconciliation.every_seconds
+        found |= proving.loops(context, exchanges, every)
     for network in context.catalog.networks.values():
         found |= _network_loops(context, signer, network, desk)
     return found

@@ -60,14 +60,17 @@ def test_a_wrong_table_is_one_sentence(tmp_path: Path, lines: str, sentence: str
         settings(tmp_path, f"[exchanges.binance]\n{lines}\n")
 
 
-async def test_a_venue_needs_its_keys(tmp_path: Path) -> None:
+async def test_a_venue_needs_both_keys_and_a_worker_without_any_leaves_it_to_others(
+    tmp_path: Path,
+) -> None:
     found = settings(tmp_path, BINANCE)
-    for environment, missing in (({}, "KEY"), ({"BINANCE_API_KEY": "k"}, "SECRET")):
+    for given, missing in (("KEY", "SECRET"), ("SECRET", "KEY")):
         with pytest.raises(Misconfigured, match=f"BINANCE_API_{missing} is not set"):
-            async with open_exchanges(found, environment):
+            async with open_exchanges(found, {f"BINANCE_API_{given}": "k"}):
                 pass
-    async with open_exchanges(settings(tmp_path, ""), {}) as none:
-        assert none == {}
+    for without in (found, settings(tmp_path, "")):
+        async with open_exchanges(without, {}) as none:
+            assert none == {}
 
 
 async def test_keys_come_from_files_too(tmp_path: Path) -> None:

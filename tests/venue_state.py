@@ -17,8 +17,8 @@ Listing = tuple[Market, Sequence[Level], Sequence[Level]]  # with its bids and a
 
 def stored(venue: str, listing: Listing, at: datetime) -> StoredBook:
     market, bids, asks = listing
-    raw = [[[str(one.price), str(one.quantity)] for one in side] for side in (bids, asks)]
-    return StoredBook(venue, market.symbol, *raw, 1, at, None, True)
+    below, above = ([[str(o.price), str(o.quantity)] for o in side] for side in (bids, asks))
+    return StoredBook(venue, market.symbol, below, above, 1, at, None, True)
 
 
 async def tell(

@@ -107,6 +107,7 @@ class FillRow(Base):
     __tablename__ = "fills"
     __table_args__ = (
         Index("fills_order", "order_id"),
+        Index("fills_venue_order", "venue", "venue_order_id"),
         Index("fills_at", "venue", "at"),
     )
 

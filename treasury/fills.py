@@ -154,6 +154,8 @@ async def _count(session: AsyncSession, order: Order) -> None:
 
 async def _known(session: AsyncSession, venue: str, fills: Sequence[Fill]) -> set[tuple[str, str]]:
     query = select(FillRow.symbol, FillRow.fill_id).where(
-        FillRow.venue == venue, FillRow.fill_id.in_([fill.id for fill in fills])
+        FillRow.venue == venue,
+        FillRow.symbol.in_({fill.symbol for fill in fills}),
+        FillRow.fill_id.in_([fill.id for fill in fills]),
     )
     return {(row.symbol, row.fill_id) for row in await session.execute(query)}

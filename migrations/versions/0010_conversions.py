@@ -117,6 +117,7 @@ def _indexes() -> None:
         ("orders", "blocking", ["venue"], "blocked > 0 or held > 0"),
         ("orders", "venue_id", ["venue", "venue_id"], None),
         ("fills", "order", ["order_id"], None),
+        ("fills", "venue_order", ["venue", "venue_order_id"], None),
         ("fills", "at", ["venue", "at"], None),
     ):
         condition = sa.text(where) if where else None

@@ -1,4 +1,4 @@
-"""`bezant demo`: a payment and a payout, told live in the terminal."""
+"""`bezant demo`: from a payment to money at an exchange, told live in the terminal."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from core.errors import Unavailable
 from sandbox.demo_leaving import Leaving
+from sandbox.demo_treasury import Treasury
 from sandbox.shop import Shop, enter
 from sandbox.teller import PATIENCE_SECONDS, Teller
 from sandbox.world import CONFIRMATIONS
@@ -49,6 +50,7 @@ class Demo(Teller):
             await self._webhooks()
             await self._ledger(shop, house, paid)
             await Leaving(self.console).tell(shop, house, Path(content["data_dir"]))
+            await Treasury(self.console).tell(house)
 
     async def leave_open(self, content: dict[str, Any]) -> None:
         """A second invoice for whoever watches."""

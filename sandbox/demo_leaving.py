@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sandbox.world import CONFIRMATIONS
 
 EARNED = "2"
 AMOUNT = "1.5"
+IN_WEI = frozenset({"amount", "feeCap"})  # of an ETH payout
 
 
 class Leaving(Teller):
@@ -65,8 +67,9 @@ class Leaving(Teller):
         table = Table(box=None, padding=(0, 2))
         table.add_column("signed field", style="dim")
         table.add_column("value")
+        table.add_column("that is", style="dim")
         for name, value in asked["typed_data"]["message"].items():
-            table.add_row(name, str(value))
+            table.add_row(name, str(value), in_ether(value) if name in IN_WEI else "")
         self.console.print(table)
         await approve(shop, payout["id"], key)
         self.say(
@@ -86,7 +89,8 @@ class Leaving(Teller):
         await shop.post("/sandbox/mine", {"blocks": CONFIRMATIONS})
         paid = await self.until(shop, path, lambda p: p["status"] == "paid")
         self.say(
-            f"[green]paid[/green]: {paid['amount']} ETH, fee {paid['network_fee']} ETH as quoted"
+            f"[green]paid[/green]: {trimmed(paid['amount'])} ETH,"
+            f" fee {trimmed(paid['network_fee'])} ETH as quoted"
         )
         await self.pause()
 
@@ -100,10 +104,10 @@ class Leaving(Teller):
         await house.post("/sandbox/mine", {"blocks": CONFIRMATIONS})
         swept = await self.until(house, path, lambda s: s["status"] == "done")
         table = Table(box=None, padding=(0, 2))
-        for column in ("deposit address", "swept", "gas"):
+        for column in ("deposit address", "swept", "gas in ETH"):
             table.add_column(column, justify="left" if column == "deposit address" else "right")
         for item in swept["items"]:
-            table.add_row(item["address"], f"{item['swept']} {item['asset']}", item["gas"])
+            table.add_row(item["address"], f"{trimmed(item['swept'])} {item['asset']}", item["gas"])
         self.console.print(table)
         self.say(
             "by one contract call: the addresses have no keys, and can pay the treasury only"
@@ -117,3 +121,12 @@ class Leaving(Teller):
             raise Unavailable("the ledger does not verify")
         self.say(f"{proof['entries']} entries, gas to the wei: [green]verified[/green]")
         self.console.print()
+
+
+def in_ether(wei: object) -> str:
+    return f"{trimmed(str(Decimal(str(wei)).scaleb(-18)))} ETH"
+
+
+def trimmed(amount: str) -> str:
+    """1.500000000000000000 -> 1.5, as a person writes it."""
+    return f"{Decimal(amount).normalize():f}"

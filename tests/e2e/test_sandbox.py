@@ -467,6 +467,7 @@ def test_the_demo_tells_its_story(own: Town) -> None:
     for part in (
         "order-1001", "sent, transaction", "settled", "signature verified", "verified",
         "held: above 1 ETH", "1 of 1 signed", "paid: 1.5", "pay the treasury only",
+        "2 ETH sold at", "filled: 2 ETH became", "clean: ",
     ):  # fmt: skip
         assert part in told.stdout
     assert not (own.data / "ready.json").exists()

@@ -1,0 +1,136 @@
+"""The demo's last part: ETH becomes euros at an exchange, and everything is compared."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+from rich.table import Table
+
+from core.errors import Unavailable
+from sandbox.shop import Shop
+from sandbox.teller import Teller
+
+AMOUNT = "2"
+CENT = Decimal("0.01")
+NAMES = {"binance": "Binance", "coinbase": "Coinbase"}
+COMPARED = {
+    "chain": "balances on {}, by address and asset",
+    "blocks": "blocks of {} without a gap",
+    "venue": "balances, trades and transfers at {}",
+    "invoices": "payments against invoices",
+    "ledger": "hashes and sums of the ledger",
+}
+
+
+class Treasury(Teller):
+    """A quote, its conversion, a reconciliation."""
+
+    async def tell(self, house: Shop) -> None:
+        """Raises Refused or Unavailable when it goes wrong."""
+        quote = await self._quoted(house)
+        await self._converted(house, quote)
+        await self._reconciled(house)
+
+    async def _quoted(self, house: Shop) -> dict[str, Any]:
+        self.chapter("10", "The house asks what its ETH would bring")
+        quote = await house.post("/quotes", {"from": "ETH", "to": "EUR", "amount": AMOUNT})
+        chosen = {(leg["venue"], leg["symbol"]) for leg in quote["legs"]}
+        table = Table(box=None, padding=(0, 2))
+        table.add_column(f"{AMOUNT} ETH sold at")
+        table.add_column("by way of", style="dim")
+        table.add_column("brings, fees taken off", justify="right")
+        table.add_column("")
+        for way in quote["alternatives"]:
+            if "to_amount" not in way:
+                continue
+            taken = {(way["venue"], symbol) for symbol in way["symbols"]} == chosen
+            table.add_row(
+                NAMES[way["venue"]],
+                ", then ".join(way["symbols"]),
+                f"{money(way['to_amount'])} EUR",
+                "[green]chosen[/green]" if taken else "",
+            )
+        self.console.print(table)
+        oracle = quote["oracle"]
+        self.say(
+            f"Chainlink says {money(oracle['price'])} EUR for one ETH: with fees this is"
+            f" {off(oracle['deviation_percent'])}; worse than"
+            f" {oracle['worst_percent'].lstrip('-').rstrip('0').rstrip('.')} % below is refused"
+        )
+        await self.pause(2)
+        return quote
+
+    async def _converted(self, house: Shop, quote: dict[str, Any]) -> None:
+        self.chapter("11", "ETH becomes EUR")
+        asked = await house.post("/conversions", {"quote": quote["id"]})
+        self.say(
+            f"conversion [bold]{asked['id']}[/bold]: each order has its worst price written on it,"
+            " and is never sent twice"
+        )
+        done = await self.until(
+            house,
+            f"/conversions/{asked['id']}",
+            lambda c: c["status"] not in ("accepted", "working"),
+        )
+        if done["status"] != "filled":
+            raise Unavailable(f"{done['id']} is {done['status']}: {done['reason']}")
+        table = Table(box=None, padding=(0, 2))
+        for column in ("exchange", "order", "filled", "at", "at worst", "fee"):
+            left = column in ("exchange", "order")
+            table.add_column(column, justify="left" if left else "right")
+        for leg in done["legs"]:
+            base, _, other = leg["symbol"].partition("-")
+            fees = " + ".join(f"{money(fee['amount'])} {fee['asset']}" for fee in leg["fees"])
+            table.add_row(
+                NAMES[leg["venue"]],
+                f"{leg['side']} {leg['quantity']} {base}",
+                f"{leg['filled']} {base}",
+                f"{money(leg['average_price'])} {other}",
+                f"{money(leg['limit_price'])} {other}",
+                fees,
+            )
+        self.console.print(table)
+        self.say(
+            f"[green]{done['status']}[/green]: {done['from_amount']} ETH became"
+            f" [bold]{money(done['to_amount'])} EUR[/bold];"
+            f" {money(done['quoted']['to_amount'])} were quoted"
+        )
+        await self.pause(2)
+
+    async def _reconciled(self, house: Shop) -> None:
+        self.chapter("12", "The books against the world")
+        asked = await house.post("/reconciliations")
+        found = await self.until(
+            house, f"/reconciliations/{asked['id']}", lambda r: r["status"] != "running"
+        )
+        table = Table(box=None, padding=(0, 2))
+        for column in ("what", "compared", "differ"):
+            table.add_column(column, justify="left" if column == "what" else "right")
+        for kind, told in COMPARED.items():
+            for part, seen in sorted(found["parts"].items()):
+                name, _, place = part.partition(":")
+                if name == kind:
+                    where = NAMES.get(place, place)
+                    table.add_row(
+                        told.format(where), str(seen["compared"]), str(seen["differences"])
+                    )
+        self.console.print(table)
+        if found["status"] != "clean":
+            raise Unavailable(f"the reconciliation {found['id']} is {found['status']}")
+        proved = ", ".join(
+            f"block {block['number']} of {block['network']}" for block in found["blocks"]
+        )
+        self.say(f"[green]clean[/green]: {found['compared']} comparisons, up to {proved}")
+        self.console.print()
+
+
+def money(amount: str) -> str:
+    """Down to the cent, as a person reads it: 6,809.67."""
+    return f"{Decimal(amount).quantize(CENT, ROUND_DOWN):,}"
+
+
+def off(percent: str) -> str:
+    """-0.1248 -> 0.12 % below."""
+    value = Decimal(percent)
+    return f"{abs(value).quantize(CENT)} % {'below' if value < 0 else 'above'}"

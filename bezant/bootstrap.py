@@ -30,7 +30,7 @@ log = structlog.get_logger()
 # Every channel that anybody notifies; a process that does not care is not woken by it.
 CHANNELS = (
     "block", "clock", "deliveries", "entry_pending", "event_pending", "events", "invoice", "keys",
-    "orders", "payouts", "prices", "reconciliations", "router", "screenings", "sweeps",
+    "moves", "orders", "payouts", "prices", "reconciliations", "router", "screenings", "sweeps",
     "transactions", "venue_account", "x402", "x402_checked",
 )  # fmt: skip
 CLOCK_POLL_SECONDS = 5
@@ -64,6 +64,7 @@ async def open_context(settings: Settings, *, listen: bool = True) -> AsyncItera
         limits=settings.configuration.request_limits,
         risk=settings.risk,
         quotes=settings.configuration.quotes.policy,
+        moves=settings.configuration.moves.policy,
     )
     tasks: list[asyncio.Task[None]] = []
     try:

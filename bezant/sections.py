@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from core.context import Limits, QuoteSettings
+from core.context import Limits, MoveSettings, QuoteSettings
 from core.money import AMOUNT_PATTERN
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -230,6 +230,17 @@ class QuotesSection(Section):
         )
 
 
+class MovesSection(Section):
+    """Money between the house's places. `hold_new_addresses`: a deposit address that a venue has
+    never told before takes nothing until an operator has allowed it."""
+
+    hold_new_addresses: bool = True
+
+    @property
+    def policy(self) -> MoveSettings:
+        return MoveSettings(hold_new_addresses=self.hold_new_addresses)
+
+
 def basis_points(percent: str) -> int:
     """`0.5` -> 50."""
     whole, _, fraction = percent.partition(".")
@@ -246,6 +257,7 @@ class Configuration(Section):
     screening: ScreeningSection = ScreeningSection()
     exchanges: ExchangesSection = ExchangesSection()
     quotes: QuotesSection = QuotesSection()
+    moves: MovesSection = MovesSection()
     reconciliation: ReconciliationSection = ReconciliationSection()
     networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
 

@@ -9,17 +9,18 @@ from exchanges.protocol import Exchange
 from exchanges.types import Venue
 from prices.refreshing import Refresher
 from prices.watching import Watcher
+from treasury.move_work import Moves
 from treasury.orders import Orders
 
 Loop = Callable[[], Awaitable[None]]
 
 
 def loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[str, Loop]:
-    """By name. None where no venue is configured."""
+    """By name; where no venue is configured, of moves alone."""
     found: dict[str, Loop] = {}
     for exchange in exchanges.values():
         found |= _venue_loops(context, exchange)
-    return found | _order_loops(context, exchanges)
+    return found | _order_loops(context, exchanges) | _move_loops(context, exchanges)
 
 
 def _order_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[str, Loop]:
@@ -27,6 +28,11 @@ def _order_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[
     if not exchanges:
         return {}
     return {"orders": lambda: Orders(context, exchanges).run()}
+
+
+def _move_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[str, Loop]:
+    """One for all places, also where no venue is configured: hot wallet and treasury are there."""
+    return {"moves": lambda: Moves(context, exchanges).run()}
 
 
 def _venue_loops(context: Context, exchange: Exchange) -> dict[str, Loop]:

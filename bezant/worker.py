@@ -28,7 +28,7 @@ from core.context import Context
 from core.networks import Network
 from exchanges.protocol import Exchange
 from exchanges.types import Venue
-from payments import payout_fees, screening_work
+from payments import arrivals, payout_fees, screening_work
 from payments.following import follow
 from payments.payout_work import Payouts
 from payments.quoting import Quoting
@@ -93,6 +93,7 @@ def loops(
         "screenings": lambda: Screener(context).run(),
         "screened": lambda: screening_work.run(context),
         "payouts": lambda: Payouts(context, signer).run(),
+        "arrivals": lambda: arrivals.run(context),
     }
     found |= trading.loops(context, exchanges)
     if len(exchanges) == len(settings.venues):  # else what it calls clean would not be

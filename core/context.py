@@ -55,6 +55,25 @@ class QuoteSettings:
     stable_agreement: int = 50
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """How much of an asset hot wallets on a network should hold: refilled to `target` when below
+    half of it, and what is above `most` leaves. Base units."""
+
+    network: str
+    asset: str
+    target: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveSettings:
+    """`hold_new_addresses`: a venue's address that was never seen before waits for a person."""
+
+    hold_new_addresses: bool = True
+    levels: tuple[Level, ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """Read-only after start. `public_url` has no slash at its end."""
@@ -70,3 +89,4 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     risk: RiskSettings = field(default_factory=RiskSettings)
     quotes: QuoteSettings = field(default_factory=QuoteSettings)
+    moves: MoveSettings = field(default_factory=MoveSettings)

@@ -27,7 +27,7 @@ from payments.intake import Arrival, Valuer, arrivals, returned, take_in
 from payments.tables import Deposit, HouseMovement
 from payments.write import move_cursor, record_blocks, record_holdings, wake
 from prices import book
-from wallets import sweep_settling
+from wallets import move_settling, sweep_settling
 from wallets.settling import observe
 from wallets.transactions import Observed
 from webhooks.desk import Lease
@@ -158,7 +158,7 @@ def _decide(
 async def _sent(
     session: AsyncSession, network: Network, batch: Batch, ground: Ground, outcome: Outcome
 ) -> Observed:
-    """What became of transactions of ours, and of the sweeps and payouts that they carry."""
+    """What became of transactions of ours, and of the sweeps, moves and payouts that they carry."""
     observed, now = Observed(), outcome.now
     if ground.sending:
         connection, final = await raw(session), ground.guard.finalized
@@ -166,6 +166,9 @@ async def _sent(
     gas, news = await sweep_settling.settle(session, outcome.context, network, batch, observed, now)
     outcome.entries.extend(gas)
     outcome.events.extend(news)
+    outcome.entries.extend(
+        await move_settling.settle(session, network, observed, ground.roles, now)
+    )
     await payouts.settle(session, observed, outcome)
     return observed
 
@@ -203,10 +206,13 @@ async def _house(
     if batch.fork is not None:
         gone, reversals = await house.take_back(session, network.id, batch.fork, outcome.now)
         outcome.entries.extend(reversals)
-    found = house.meanings(network, batch, ground, explained)
+    await house.mark(session, gone, arrived=False)
+    expected = await house.expected(session, network, batch, ground)
+    found = house.meanings(network, batch, ground, explained, expected)
     found = await surplus.part(session, found, *deposits, gone)
     live, made = await house.record(session, found, outcome.now)
     outcome.entries.extend(made)
+    await house.mark(session, live, arrived=True)
     for row in live:
         if row.meaning == "unknown":
             await overdraft.open_and_tell(session, house.unknown_inflow(row), outcome)

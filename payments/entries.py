@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from core import ids
-from ledger.accounts import LOSSES, SUSPENSE, Debt, Role, merchant, place, wallet
+from core.errors import LedgerError
+from ledger.accounts import LOSSES, SUSPENSE, Debt, Role, merchant, place, transit, wallet
 from ledger.journal import Entry, Kind, Posting, transfer
 from payments.tables import Deposit, HouseMovement
+
+FROM = "from_"  # a meaning: out of another place of ours, named behind it
 
 
 def _evidence(row: Deposit | HouseMovement) -> dict[str, Any]:
@@ -82,10 +85,14 @@ def reversed_(row: Deposit, now: datetime) -> Entry:
 
 
 def house(row: HouseMovement, now: datetime, *, reverse: bool = False) -> Entry:
-    """A sweep (what left a deposit address, what arrived), or an inflow nobody can explain."""
+    """A sweep (what left a deposit address, what arrived), what somebody of ours awaited, what
+    came from another place of ours, or an inflow nobody can explain (yet)."""
     if row.meaning == "swept":
         kind = Kind.SWEEP_REVERSED if reverse else Kind.SWEEP
         source = place(row.network, Role.DEPOSITS)
+    elif row.meaning == "arrived" or row.meaning.startswith(FROM):
+        kind = Kind.MOVE_REVERSED if reverse else Kind.MOVE_ARRIVED
+        source = _origin(row)
     else:
         kind = Kind.UNKNOWN_INFLOW_REVERSED if reverse else Kind.UNKNOWN_INFLOW
         source = SUSPENSE
@@ -102,3 +109,27 @@ def house(row: HouseMovement, now: datetime, *, reverse: bool = False) -> Entry:
         posted_at=now,
         postings=tuple(Posting(a, row.asset, sign * n) for a, n in lines if n),
     )
+
+
+def explained(row: HouseMovement, now: datetime) -> Entry:
+    """An inflow that was nobody's by then is what a move awaited: out of suspense."""
+    return Entry(
+        id=ids.new(),
+        key=f"house:{row.id}:{row.generation}:explained",
+        kind=Kind.MOVE_ARRIVED,
+        reference=row.reference or row.tx_hash,
+        merchant_id=None,
+        evidence=_evidence(row),
+        posted_at=now,
+        postings=transfer(row.asset, row.amount, debit=SUSPENSE, credit=_origin(row)),
+    )
+
+
+def _origin(row: HouseMovement) -> str:
+    """Where it was before it came in."""
+    if row.meaning.startswith(FROM):
+        return place(row.network, Role(row.meaning.removeprefix(FROM)))
+    move = ids.read("mov", row.reference or "")
+    if move is None:
+        raise LedgerError(f"{row.reference} is no move")
+    return transit(move)

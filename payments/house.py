@@ -15,9 +15,12 @@ from ledger.accounts import Role, place
 from ledger.breaks import BreakKind, Difference
 from ledger.journal import Entry
 from payments import claims, entries
+from payments.awaited import Awaited
 from payments.ground import Ground
 from payments.intake import claimed_by
 from payments.tables import HouseMovement
+from wallets import expected as awaiting
+from wallets.tables import ExpectedInflow
 
 
 def meanings(
@@ -25,8 +28,10 @@ def meanings(
     batch: Batch,
     ground: Ground,
     explained: Container[str] = (),
+    expected: Sequence[ExpectedInflow] = (),
 ) -> list[HouseMovement]:
-    """Sweeps of our deposit addresses, then every other inflow as unknown, in chain order.
+    """Sweeps of our deposit addresses, then every other inflow, in chain order: from another place
+    of ours, as a move awaits it (`expected`), or unknown.
 
     `explained` are our own transactions in these blocks: who asked for them posts what they move.
     A sweep of a salt that is none of ours brings a stranger's money, and so does a payment through
@@ -52,18 +57,21 @@ def meanings(
                 place=place(network.id, role),
             )
         )
+    awaited = Awaited(expected, ground.roles)
     for movement in _unclaimed(network, batch, ground, ours, explained):
         token = tokens.get(movement.token)
         if token is None or movement.amount == 0:
             continue
         role = Role(ground.roles.get(movement.recipient, Role.TREASURY))
+        meaning, reference = awaited.meaning(movement, token.asset.symbol)
         found.append(
             HouseMovement(
                 block_hash=movement.block_hash,
                 block_number=movement.block_number,
                 tx_hash=movement.tx_hash,
                 position=movement.position,
-                meaning="unknown",
+                meaning=meaning,
+                reference=reference,
                 asset=token.asset.symbol,
                 amount=movement.amount,
                 arrived=movement.amount,
@@ -96,6 +104,21 @@ def _unclaimed(
             yield movement
 
 
+async def expected(
+    session: AsyncSession, network: Network, batch: Batch, ground: Ground
+) -> Sequence[ExpectedInflow]:
+    """What inflows of these blocks may be; asked only where there are any."""
+    hashes = {m.tx_hash for m in batch.movements if m.recipient in ground.roles}
+    return await awaiting.waiting(session, network.id, hashes) if hashes else ()
+
+
+async def mark(session: AsyncSession, rows: Sequence[HouseMovement], *, arrived: bool) -> None:
+    """Tells those who await these."""
+    for row in rows:
+        if row.reference is not None:
+            await awaiting.mark(session, row.reference, arrived=arrived)
+
+
 async def record(
     session: AsyncSession, found: Sequence[HouseMovement], now: datetime
 ) -> tuple[list[HouseMovement], list[Entry]]:
@@ -119,6 +142,7 @@ async def record(
             live.append(row)
         elif standing.status == "orphaned":
             standing.status, standing.generation = "live", standing.generation + 1
+            standing.meaning, standing.reference = row.meaning, row.reference
             live.append(standing)
     return live, [entries.house(row, now) for row in live]
 

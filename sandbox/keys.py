@@ -12,7 +12,7 @@ from pathlib import Path
 from core.clock import wall
 from exchanges.types import Venue
 from sandbox.deploy import Keys, address_of
-from sandbox.exchanges.addresses import purse_address
+from sandbox.exchanges.addresses import deposit_address, purse_address
 from sandbox.policy import policy
 from sandbox.state import State
 from sandbox.world import Chain
@@ -82,7 +82,8 @@ def authorise(directory: Path, state: State, chains: Sequence[Chain], keys: Keys
         standing = store.policy()
         if standing and {chain.id for chain in chains} <= parse(standing[2]).networks.keys():
             return
-        text = policy(chains, keys, bytes.fromhex(state.approver_key))
+        venues = [deposit_address(state.simulator_seed, venue) for venue in Venue]
+        text = policy(chains, keys, bytes.fromhex(state.approver_key), venues)
         (directory / "policy.toml").write_text(text)
         version, hashed = store.apply_policy(text, int(wall().timestamp()))
         audit.write("policy", version=version, sha256=hashed)

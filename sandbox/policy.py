@@ -25,8 +25,10 @@ RELAYER = ["sweep", "sweep_known", "relay", "relay_transfer", "cancel"]
 TREASURY = ["move", "cancel"]
 
 
-def policy(chains: Sequence[Chain], keys: Keys, approver_key: bytes) -> str:
-    """TOML. JSON's strings, numbers and lists are TOML's too."""
+def policy(
+    chains: Sequence[Chain], keys: Keys, approver_key: bytes, venues: Sequence[str] = ()
+) -> str:
+    """TOML. JSON's strings, numbers and lists are TOML's too. venues: where they take deposits."""
     lines = [
         "# Written by `bezant sandbox` at its first start.",
         "needed = 1",
@@ -48,7 +50,7 @@ def policy(chains: Sequence[Chain], keys: Keys, approver_key: bytes) -> str:
             f"fees_per_day = {json.dumps(FEES_A_DAY_ETH)}",
             f"quote_seconds = {QUOTE_SECONDS}",
             "sweep_any_token = true",
-            f"destinations = {json.dumps([keys.hot, keys.relayer, chain.treasury])}",
+            f"destinations = {json.dumps([keys.hot, keys.relayer, chain.treasury, *venues])}",
             "",
             f"[{at}.wallets]",
             f"{json.dumps(keys.hot)} = {json.dumps(HOT)}",

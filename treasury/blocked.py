@@ -1,4 +1,5 @@
-"""Funds at venues that working conversions hold, and the write that takes more of them (VENUES 2).
+"""Funds at venues that working conversions and moves hold, and the write that takes more of them
+(VENUES 2).
 
 An order blocks what it may still take until its end is proved, an unknown one too; what a first
 step brought stays held until the second step is ordered. Nothing is counted twice in the books:
@@ -26,6 +27,8 @@ select venue, asset, sum(units) as units from (
     select venue, from_asset as asset, blocked as units from orders where blocked > 0
     union all
     select venue, to_asset, held from orders where held > 0
+    union all
+    select venue, asset, blocked from moves where blocked > 0
 ) as b group by venue, asset
 """
 _SHORT = f"""

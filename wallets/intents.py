@@ -246,6 +246,11 @@ def transaction(order: Order) -> Unsigned:
             return Unsigned(to=order.wallet, value=0, data=b"")
 
 
+def call_of(move: Move) -> Unsigned:
+    """The call that a move is, whoever signs it."""
+    return _transfer(move.token, move.to, move.amount)
+
+
 def _transfer(token: str, to: str, amount: int) -> Unsigned:
     if token == NATIVE:
         return Unsigned(to=to, value=amount, data=b"")

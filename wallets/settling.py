@@ -274,6 +274,7 @@ def _own(row: Row, network: Network) -> Own:
         gas_paid=row.gas_paid or 0,
         outflows=read_outflows(row.outflows),
         reason=row.reason,
+        generation=row.generation,
     )
 
 

@@ -83,6 +83,7 @@ class Own:
 
     `status` MINED tells `succeeded`: a cancelled one succeeded as well, but `cancel` is true and
     nothing flowed. `gas_paid` in wei. Without a block (never sent) the last fields are empty.
+    `generation` counts how often it was mined.
     """
 
     id: UUID
@@ -99,6 +100,7 @@ class Own:
     gas_paid: int = 0
     outflows: tuple[Outflow, ...] = ()
     reason: str | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,7 @@ def own(row: Transaction, *, cancel: bool = False) -> Own:
         gas_paid=row.gas_paid or 0,
         outflows=read_outflows(row.outflows),
         reason=row.reason,
+        generation=row.generation,
     )
 
 

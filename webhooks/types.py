@@ -22,7 +22,9 @@ TYPES: Final[dict[str, frozenset[str] | None]] = {
     "conversion": frozenset((
         "accepted", "working", "filled", "partially_filled", "failed", "unknown", "updated",
     )),
-    "move": None,
+    "move": frozenset((
+        "requested", "held", "approved", "sending", "unknown", "in_transit", "done", "failed",
+    )),
     "sweep": frozenset(("requested", "sending", "done", "failed")),
     "approval": frozenset(("requested", "given")),
     "transfer": frozenset(("created",)),

@@ -1,0 +1,188 @@
+"""What a step learnt from outside, and what it changes of a move's row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core import ids
+from core.context import Context
+from core.errors import LedgerError
+from exchanges.types import TransferStatus, VenueDeposit, VenueWithdrawal
+from ledger.journal import post
+from ledger.units import coarse
+from treasury import move_booking
+from treasury.move_cases import ALLOWED, HELD
+from treasury.move_tables import Move, VenueAddress
+from wallets import expected
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the venue takes it, by its own answer of this moment."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The venue lets this leave to that network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The venue's final word: nothing was done."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The venue did not take the call: nothing was done, and asking again is safe."""
+
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """It may have been done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The venue shows no withdrawal under our id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The venue could not be asked."""
+
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nobody was asked."""
+
+
+Answer: TypeAlias = (
+    Address
+    | Allowed
+    | Refusal
+    | Unsent
+    | NoAnswer
+    | Absent
+    | Away
+    | Nothing
+    | VenueDeposit
+    | VenueWithdrawal
+)
+
+
+async def apply(
+    session: AsyncSession, context: Context, row: Move, answer: Answer, now: datetime
+) -> datetime | None:
+    """Into a locked row, with the entries that follow; when it may be asked again at the soonest.
+    `now` is wall time."""
+    match answer:
+        case Address(address=address):
+            row.address, row.checked = address.lower(), True
+            await _remember(session, context, row)
+        case Allowed():
+            row.checked = True
+        case Refusal(reason=reason):
+            row.refused = reason
+            _unanswered(row, now)
+        case Unsent(retry_after=seconds):
+            row.sends -= 1
+            # Of two sends the first one may still be there.
+            row.unknown_since = now if row.sends else None
+            return _later(now, seconds)
+        case NoAnswer():
+            _unanswered(row, now)
+        case Absent():
+            _unanswered(row, now)
+            row.absent += 1
+            row.absent_since, row.absent_at = row.absent_since or now, now
+        case Away(retry_after=seconds):
+            if row.sends:
+                _unanswered(row, now)
+            return _later(now, seconds)
+        case VenueDeposit():
+            await _credited(session, context, row, answer)
+        case VenueWithdrawal():
+            await _taken(session, context, row, answer)
+        case Nothing():
+            pass
+    return None
+
+
+def leave(row: Move, now: datetime) -> None:
+    """It is about to be sent: whoever finds it so asks the venue, whatever became of the call."""
+    row.sends += 1
+    row.sent_at, row.unknown_since = row.sent_at or now, None
+    row.absent, row.absent_since, row.absent_at = 0, None, None
+
+
+def _unanswered(row: Move, now: datetime) -> None:
+    row.unknown_since = row.unknown_since or now
+
+
+def _later(now: datetime, seconds: float | None) -> datetime:
+    return now + timedelta(seconds=max(1.0, seconds or 0.0))
+
+
+async def _remember(session: AsyncSession, context: Context, row: Move) -> None:
+    """An address that the venue never told before waits for a person, unless the setting trusts
+    its word."""
+    trusted = not context.moves.hold_new_addresses
+    await session.execute(
+        insert(VenueAddress)
+        .values(
+            id=ids.new(),
+            venue=row.venue,
+            asset=row.asset,
+            network=row.network,
+            address=row.address,
+            status=ALLOWED if trusted else HELD,
+            seen_at=context.clock.now(),
+            decided_at=context.clock.now() if trusted else None,
+            decided_by=None,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def _credited(
+    session: AsyncSession, context: Context, row: Move, shown: VenueDeposit
+) -> None:
+    row.venue_id, row.venue_status = shown.id, shown.status.value
+    asset = context.catalog.asset(row.asset)
+    assert asset is not None  # noqa: S101  (it was configured when the move was asked for)
+    entry = move_booking.credited(row, asset, shown, context.clock.now())
+    if entry is not None:
+        await post(session, [entry])
+
+
+async def _taken(
+    session: AsyncSession, context: Context, row: Move, shown: VenueWithdrawal
+) -> None:
+    """The venue shows it: from here on its word says how much is gone."""
+    asset = context.catalog.asset(row.asset)
+    if asset is None or shown.asset != row.asset:
+        raise LedgerError(f"{row.venue} holds another withdrawal under our id")
+    told = row.tx_hash
+    row.venue_id, row.venue_status = shown.id, shown.status.value
+    row.tx_hash, row.blocked = shown.tx_hash, 0
+    reference = ids.show("mov", row.id)
+    entry = move_booking.taken(row, asset, shown, context.clock.now())
+    if entry is not None:
+        await post(session, [entry])
+    if shown.status is TransferStatus.FAILED:
+        await expected.close(session, reference)
+    elif shown.tx_hash is not None and shown.tx_hash != told:
+        await expected.identify(session, reference, shown.tx_hash, coarse(asset, shown.amount)[0])

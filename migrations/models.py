@@ -15,6 +15,7 @@ import risk.tables
 import treasury.conversion_tables
 import treasury.move_tables
 import treasury.quote_tables
+import treasury.rule_tables
 import wallets.sweep_tables
 import wallets.tables
 import webhooks.tables
@@ -36,6 +37,7 @@ PACKAGES = (
     treasury.quote_tables,
     treasury.conversion_tables,
     treasury.move_tables,
+    treasury.rule_tables,
     wallets.sweep_tables,
     wallets.tables,
     webhooks.tables,

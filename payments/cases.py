@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from core.ids import show
 from core.networks import Network
 from ledger.accounts import Debt
 from ledger.journal import Entry, Kind
-from payments import entries, rows
+from payments import entries, rows, settle_entries
 from payments.assess import assess, value_of
 from payments.depth import H, Word
 from payments.facts import (
@@ -183,7 +183,8 @@ def judge(case: Case, followed_until: Mapping[str, datetime], outcome: Outcome) 
         network: followed_until.get(network, outcome.now)
         for network in {network for network, _ in case.options}
     }
-    answer = assess(facts(case, outcome.context), known)
+    fact = facts(case, outcome.context)
+    answer = assess(fact, known)
     unmatched = _judge_deposits(case, answer, outcome)
     invoice = case.invoice
     before = Status(invoice.status), Irregularity(invoice.exception)
@@ -194,6 +195,9 @@ def judge(case: Case, followed_until: Mapping[str, datetime], outcome: Outcome) 
         invoice.first_settled_at = invoice.first_settled_at or outcome.now
     elif answer.status is not Status.SETTLED:
         invoice.settled_at = None
+    if invoice.settlement is not None:
+        fact = replace(fact, first_settled_at=invoice.first_settled_at)
+        outcome.entries += settle_entries.follow(invoice, fact, answer, outcome.now)
     for deposit in unmatched:
         outcome.tell_deposit("unmatched", case, deposit)
     for what in news(before, (answer.status, answer.irregularity)):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -18,10 +16,12 @@ import msgspec
 from core import ids
 from core.context import Context
 from core.db import Database
-from core.errors import Conflict, Invalid, InvalidAmount, NotFound, Refused
+from core.errors import Conflict, Invalid, NotFound, Refused
 from core.idempotency import Answer, Once
-from core.money import Asset
+from payments import settle_in
+from payments.amounts import amounts
 from payments.options import Wanted, lock_rates, offered
+from payments.settle_in import Setting
 from payments.tables import Invoice
 from payments.views import invoice_json
 from prices import book
@@ -30,8 +30,6 @@ from wallets.addresses import deposit_address
 from webhooks.endpoints import for_url
 from webhooks.events import LISTENS, NewEvent, render
 
-_PERCENT = re.compile(r"[0-9](\.[0-9]{1,6})?", re.ASCII)
-LARGEST_TOLERANCE = 5  # percent
 # A new invoice as views want to see it.
 _NOT_YET = dict.fromkeys(("settled_at", "cancelled_at", "mark", "mark_reason"))
 
@@ -81,11 +79,12 @@ with guard as (
 ), invoice as (
     insert into invoices (id, merchant_id, status, exception, currency, currency_decimals, amount,
         amount_paid, amount_confirmed, tolerance, address, options, reference, description,
-        metadata, success_url, webhook_endpoint_id, created_at, expires_at, monitored_until)
+        metadata, success_url, webhook_endpoint_id, created_at, expires_at, monitored_until,
+        settlement)
     select %(id)s, %(merchant)s, %(status)s, %(exception)s, %(currency)s, %(currency_decimals)s,
         %(amount)s, %(amount_paid)s, %(amount_confirmed)s, %(tolerance)s, %(address)s,
         %(options)s::jsonb, %(reference)s, %(description)s, %(metadata)s::jsonb, %(success_url)s,
-        %(endpoint)s, %(created_at)s, %(expires_at)s, %(monitored_until)s
+        %(endpoint)s, %(created_at)s, %(expires_at)s, %(monitored_until)s, %(settlement)s::jsonb
     from go
 ), event as (
     insert into events (id, merchant_id, type, subject, body, created_at)
@@ -107,9 +106,10 @@ from guard
 
 # What all that rests on, and the answer that the key has already.
 _READ = f"""
-select ({_VERSION}), ({book.VERSION}), (select accepts from merchants where id = %(merchant)s),
+select ({_VERSION}), ({book.VERSION}), m.accepts, m.settle_in, m.settle_currency, m.spread_percent,
     earlier.fingerprint, earlier.status, earlier.body
 from (select) as asked
+left join merchants as m on m.id = %(merchant)s
 left join idempotency_keys as earlier
     on earlier.scope = %(scope)s and earlier.route = %(route)s and earlier.key = %(key)s
 """  # noqa: S608 - as above
@@ -121,6 +121,7 @@ class _Basis:
 
     version: str
     accepts: list[list[str]] | None
+    setting: Setting
     prices: PriceBook
 
 
@@ -171,12 +172,12 @@ async def _read(
         cursor = await connection.execute(_READ, {"merchant": merchant_id, **_once_values(once)})
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101  (`asked` has a row)
-        version, prices, accepts, *earlier = row
+        version, prices, accepts, *setting = row[:6]
         if version is None:
             raise NotFound("no such merchant")
         known = await book.current(context.database, connection, prices)
-    answer = None if once is None else _again(once, earlier)
-    return answer, _Basis(version, accepts, known)
+    answer = None if once is None else _again(once, row[6:])
+    return answer, _Basis(version, accepts, Setting(*setting), known)
 
 
 def _draft(
@@ -184,7 +185,9 @@ def _draft(
 ) -> dict[str, Any]:
     """The row under its columns' names. Raises Invalid, PriceUnavailable."""
     now = context.clock.now()
-    currency, amount, tolerance = _amounts(context, request)
+    currency, amount, tolerance = amounts(
+        context.catalog, request.amount, request.currency, request.tolerance_percent
+    )
     wanted = Wanted(request.assets, request.networks, basis.accepts)
     pairs = offered(context.catalog, wanted)
     network, address_id = pairs[0][0], ids.new()
@@ -209,6 +212,9 @@ def _draft(
         "metadata": request.metadata,
         "success_url": request.success_url,
         "endpoint": None,
+        "settlement": settle_in.lock(
+            basis.setting, context.catalog, currency.symbol, basis.prices, now
+        ),
         "created_at": now,
         "expires_at": now + timedelta(seconds=request.expires_in),
         "monitored_until": now + timedelta(seconds=request.expires_in + context.monitoring_seconds),
@@ -236,6 +242,7 @@ async def _store(
         | {
             "options": msgspec.json.encode(row.options).decode(),
             "metadata": msgspec.json.encode(row.metadata_).decode(),
+            "settlement": row.settlement and msgspec.json.encode(row.settlement).decode(),
             "version": basis.version,
             "event": event,
             "subject": shown["id"],
@@ -278,22 +285,3 @@ def _again(once: Once, row: Sequence[Any]) -> Answer | None:
             code="idempotency_mismatch",
         )
     return Answer(status, bytes(body), replayed=True)
-
-
-def _amounts(context: Context, request: NewInvoice) -> tuple[Asset, int, int]:
-    """Currency, amount and tolerance (rounded down) in the currency's base units."""
-    currency = context.catalog.asset(request.currency)
-    known = context.catalog.currencies
-    if currency is None or currency.symbol not in known:
-        listed = ", ".join(sorted(known))
-        raise Invalid.of("currency", f"{request.currency!r} has no price here; known: {listed}")
-    try:
-        amount = currency.parse(request.amount)
-    except InvalidAmount as error:
-        raise Invalid.of("amount", error.detail, code="invalid_amount") from None
-    if amount == 0:
-        raise Invalid.of("amount", "must be more than zero", code="invalid_amount")
-    text = request.tolerance_percent
-    if not _PERCENT.fullmatch(text) or Fraction(text) > LARGEST_TOLERANCE:
-        raise Invalid.of("tolerance_percent", 'is a decimal from "0" to "5"')
-    return currency, amount, int(amount * Fraction(text) / 100)

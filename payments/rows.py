@@ -71,7 +71,7 @@ order by id for update
 _WORDS_OF_WALLETS = WORDS.format(holder="wallet_id") + _TOUCHED
 
 _JUDGED = ("status", "exception", "amount_paid", "amount_confirmed", "settled_at",
-           "first_settled_at", "cancelled_at", "mark", "mark_reason")  # fmt: skip
+           "first_settled_at", "cancelled_at", "mark", "mark_reason", "settlement")  # fmt: skip
 _judged = cast("Callable[[Any], Values]", attrgetter("id", *_JUDGED))
 _SAVE_INVOICES = f"""
 update invoices set {", ".join(f"{name} = given.{name}" for name in _JUDGED)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -66,6 +67,7 @@ class Invoice(Base):
         Index(
             "invoices_open", "expires_at", postgresql_where=text("status in ('new','processing')")
         ),
+        Index("invoices_waiting", "id", postgresql_where=text("(settlement ->> 'waits') = 'true'")),
     )
 
     id: Mapped[Id]
@@ -94,6 +96,8 @@ class Invoice(Base):
     cancelled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     mark: Mapped[str | None] = mapped_column(Text)
     mark_reason: Mapped[str | None] = mapped_column(Text)
+    # settle_in.dump; null: its merchant keeps the crypto
+    settlement: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class Deposit(Base):

@@ -17,7 +17,7 @@ from treasury.move_machine import OVER, Way
 
 # Those that these transfers may be, and those that the venue should have shown by now.
 _MOVES = """
-select id, way, asset, venue_id, tx_hash, status, booked, booked_fee, sent_at from moves
+select id, way, asset, venue_id, tx_hash, status, booked, booked_fee, bookings, sent_at from moves
 where venue = %(venue)s and (
     venue_id = any(%(ids)s) or tx_hash = any(%(hashes)s) or status <> all(%(over)s)
     or sent_at >= %(since)s)
@@ -34,6 +34,7 @@ class _Move:
     status: str
     booked: int
     booked_fee: int
+    bookings: int
     sent_at: datetime | None
 
     @property
@@ -80,7 +81,8 @@ class MovesAndTransfers(Transfers):
                 continue
             shown.add(move.id)
             name = f"{move.direction}:{one.id}"
-            if name not in booked and move.effect:
+            # Its corrections (a fee that was told late, a failure) have keys of their own.
+            if move.bookings > 1 or (name not in booked and move.effect):
                 booked[name] = move.effect
             if move.status not in set(OVER):
                 awaited.add(name)

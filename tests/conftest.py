@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +13,7 @@ from core.db import Database, plain_url
 from core.embedded import EmbeddedPostgres
 from core.ids import new
 from core.schema import migrate
+from tests.folders import folder
 
 TEMPLATE = "bezant_template"
 
@@ -30,11 +29,22 @@ def server_url() -> Iterator[str]:
     if given:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="bezant-tests-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        server = EmbeddedPostgres(Path(folder) / "pg")
-        yield server.start()
+    with folder("bezant-tests-") as directory:
+        server = EmbeddedPostgres(directory / "pg")
+        url = server.start()
+        _hurry(url)
+        yield url
         server.stop()
+
+
+def _hurry(url: str) -> None:
+    """Nothing here outlives the run, so nothing need reach a disk. (Those who crash a database
+    crash a sandbox's.)"""
+    settings = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "'256MB'"}
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, value in settings.items():
+            connection.execute(f"alter system set {name} = {value}")
+        connection.execute("select pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +63,7 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
     """A fresh database as its owner sees it."""
     name = f"t_{new().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")
+        connection.execute(f"create database {name} template {template} strategy file_copy")
     yield other_database(server_url, name)
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")

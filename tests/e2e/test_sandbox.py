@@ -10,7 +10,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from standardwebhooks.webhooks import Webhook
 
 from sandbox.scenarios import SCENARIOS
 from tests.e2e.town import Client, Refusal, Town
+from tests.folders import folder
 from tests.waiting import eventually
 
 GONE_SECONDS = 20  # the machine may be busy; it aims at 5
@@ -33,9 +33,8 @@ PATIENCE = 60
 @pytest.fixture
 def own() -> Iterator[Town]:
     """A sandbox that a test may break; not started yet."""
-    with tempfile.TemporaryDirectory(prefix="bz-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        town = Town(Path(folder))
+    with folder("bz-") as directory:
+        town = Town(directory)
         try:
             yield town
         finally:

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -28,6 +27,7 @@ from standardwebhooks.webhooks import Webhook
 from core.ids import new
 from core.networks import NATIVE
 from sandbox.keys import socket_in
+from tests.folders import folder
 from tests.waiting import eventually
 from tests.world import Node, calldata, connect
 
@@ -142,9 +142,8 @@ class Town:
 @contextmanager
 def open_town(*options: str) -> Iterator[Town]:
     """A fresh sandbox, gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="bz-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
-        town = Town(Path(folder))
+    with folder("bz-") as directory:
+        town = Town(directory)
         try:
             town.start("--fresh", *options)
             yield town

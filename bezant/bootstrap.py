@@ -30,8 +30,8 @@ log = structlog.get_logger()
 # Every channel that anybody notifies; a process that does not care is not woken by it.
 CHANNELS = (
     "block", "clock", "deliveries", "entry_pending", "event_pending", "events", "invoice", "keys",
-    "moves", "orders", "payouts", "prices", "reconciliations", "router", "screenings", "sweeps",
-    "transactions", "venue_account", "x402", "x402_checked",
+    "moves", "orders", "payouts", "prices", "reconciliations", "router", "rules", "screenings",
+    "sweeps", "transactions", "venue_account", "x402", "x402_checked",
 )  # fmt: skip
 CLOCK_POLL_SECONDS = 5
 
@@ -65,6 +65,7 @@ async def open_context(settings: Settings, *, listen: bool = True) -> AsyncItera
         risk=settings.risk,
         quotes=settings.configuration.quotes.policy,
         moves=settings.configuration.moves.policy,
+        banks=settings.banks,
     )
     tasks: list[asyncio.Task[None]] = []
     try:

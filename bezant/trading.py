@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from core.context import Context
 from exchanges.protocol import Exchange
 from exchanges.types import Venue
+from payments import settle_fills
 from prices.refreshing import Refresher
 from prices.watching import Watcher
 from treasury.move_work import Moves
 from treasury.orders import Orders
+from treasury.rule_work import Claims, Rules
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -27,7 +29,12 @@ def _order_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[
     """One for all venues; any number of workers may run it."""
     if not exchanges:
         return {}
-    return {"orders": lambda: Orders(context, exchanges).run()}
+    # Payments and treasury meet in the books alone; here one is handed what the other knows.
+    claims = Claims(settle_fills.waiting, settle_fills.distribute)
+    return {
+        "orders": lambda: Orders(context, exchanges).run(),
+        "rules": lambda: Rules(context, claims).run(),
+    }
 
 
 def _move_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[str, Loop]:

@@ -27,6 +27,7 @@ TYPES: Final[dict[str, frozenset[str] | None]] = {
     )),
     "sweep": frozenset(("requested", "sending", "done", "failed")),
     "approval": frozenset(("requested", "given")),
+    "rule": frozenset(("fired", "done", "skipped")),
     "transfer": frozenset(("created",)),
     "reconciliation": frozenset(("completed",)),
     "break": frozenset(("opened", "resolved")),

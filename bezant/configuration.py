@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bezant.bank_sections import accounts
 from bezant.sections import (
     Configuration,
     ConfirmationSection,
@@ -65,6 +66,7 @@ def catalog(configuration: Configuration) -> Catalog:
     _check_symbols(found)
     _check_factories(found)
     _check_venues(configuration)
+    accounts(configuration.banks)  # refused at the start, not by the first statement
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from bezant.bank_sections import BankName, BankSection
 from core.context import Limits, MoveSettings, QuoteSettings
 from core.money import AMOUNT_PATTERN
 
@@ -258,6 +259,7 @@ class Configuration(Section):
     exchanges: ExchangesSection = ExchangesSection()
     quotes: QuotesSection = QuotesSection()
     moves: MovesSection = MovesSection()
+    banks: dict[BankName, BankSection] = {}
     reconciliation: ReconciliationSection = ReconciliationSection()
     networks: dict[Annotated[str, Field(pattern=r"^eip155:[1-9][0-9]{0,31}$")], NetworkSection]
 

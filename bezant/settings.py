@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bezant.environment import secret, service_key, signer_socket
 from bezant.places import data_dir
+from core.banks import BankAccount
 from core.context import RiskSettings
 from core.errors import Misconfigured
 from core.networks import Catalog
@@ -76,6 +77,13 @@ class Settings:
         """Exchanges that are configured."""
         sections = self.configuration.exchanges
         return tuple(venue for venue in Venue if getattr(sections, venue) is not None)
+
+    @property
+    def banks(self) -> dict[str, BankAccount]:
+        """Bank accounts of the house, by id."""
+        from bezant.bank_sections import accounts
+
+        return accounts(self.configuration.banks)
 
     @property
     def coinbase_ca_file(self) -> Path | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.banks import BankAccount
 from core.clock import Clock
 from core.db import Database
 from core.listen import Listener
@@ -90,3 +92,4 @@ class Context:
     risk: RiskSettings = field(default_factory=RiskSettings)
     quotes: QuoteSettings = field(default_factory=QuoteSettings)
     moves: MoveSettings = field(default_factory=MoveSettings)
+    banks: Mapping[str, BankAccount] = field(default_factory=dict)  # by id

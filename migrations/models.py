@@ -12,7 +12,9 @@ import prices.tables
 import prices.venue_tables
 import reconciliation.tables
 import risk.tables
+import treasury.bank_tables
 import treasury.conversion_tables
+import treasury.export_tables
 import treasury.move_tables
 import treasury.quote_tables
 import treasury.rule_tables
@@ -34,8 +36,10 @@ PACKAGES = (
     prices.venue_tables,
     reconciliation.tables,
     risk.tables,
+    treasury.bank_tables,
     treasury.quote_tables,
     treasury.conversion_tables,
+    treasury.export_tables,
     treasury.move_tables,
     treasury.rule_tables,
     wallets.sweep_tables,

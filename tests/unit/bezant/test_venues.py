@@ -28,7 +28,7 @@ def test_the_example_shows_both_venues(tmp_path: Path) -> None:
     text = (ROOT / "bezant.example.toml").read_text()
     assert load(ROOT / "bezant.example.toml", {}).venues == ()
     start = text.index("# [exchanges.binance]")
-    end = text.index("# ------", start)
+    end = text.index("\n\n", start)
     shown = re.sub("^# ?", "", text[start:end], flags=re.MULTILINE)
     found = settings(tmp_path, shown)
     assert found.venues == (Venue.BINANCE, Venue.COINBASE)

@@ -223,3 +223,23 @@ def approve(payout: str, as_json: bool, yes: bool, **where: Any) -> None:
     from bezant.approving import run
 
     run(payout, yes, as_json, **where)
+
+
+@click.command()
+@click.option("--network", required=True, metavar="NET", help="As in bezant.toml: eip155:1.")
+@click.option("--owner", metavar="0x...", help="Of the factory: a cold key or a multisig.")
+@click.option("--wallet", "label", help="Who pays (else the first that the policy lets).")
+@click.option("--config", type=FILE, help="bezant.toml (else BEZANT_CONFIG, else ./bezant.toml).")
+@as_json
+def deploy(
+    network: str, owner: str | None, label: str | None, config: Path | None, as_json: bool
+) -> None:
+    """Puts our contracts on a network, by a wallet of the signer and the running worker.
+
+    What is there already is left alone: it may be broken off and given again. At the end it says
+    the lines for bezant.toml and what remains to be done.
+    """
+    from bezant.administration import installation
+    from bezant.deployed import run
+
+    run(installation(config), network, owner, label, as_json)

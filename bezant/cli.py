@@ -264,6 +264,7 @@ for command in (
     developers.scenario,
     screening.screening,
     authority.approve,
+    authority.deploy,
     authority.signer,
     authority.wallet,
 ):

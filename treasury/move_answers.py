@@ -121,8 +121,8 @@ async def apply(
     return None
 
 
-def leave(row: Move, now: datetime) -> None:
-    """It is about to be sent: whoever finds it so asks the venue, whatever became of the call."""
+def about_to_leave(row: Move, now: datetime) -> None:
+    """A withdrawal: whoever finds it so asks the venue, whatever became of the call."""
     row.sends += 1
     row.sent_at, row.unknown_since = row.sent_at or now, None
     row.absent, row.absent_since, row.absent_at = 0, None, None

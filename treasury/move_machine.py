@@ -66,17 +66,19 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
     """`polling`: over which time a withdrawal must be absent, and `absent` times at least, before
-    it may be sent again where that is safe. After `tell` without proof a person is told. `soonest`
-    and `latest`: between two questions. `watch`: how long one that is over is looked at."""
+    it may be sent again where that is safe. After `tell` without proof a person is told, and after
+    `late` of what is in transit still. `soonest` and `latest`: between two questions. `watch`: how
+    long one that is over is looked at, every `watch_every`. `again`: where funds are short."""
 
     polling: timedelta = timedelta(seconds=60)
     absent: int = 3
     tell: timedelta = timedelta(seconds=120)
+    late: timedelta = timedelta(hours=1)
     soonest: timedelta = timedelta(milliseconds=500)
     latest: timedelta = timedelta(seconds=30)
     watch: timedelta = timedelta(days=1)
     watch_every: timedelta = timedelta(hours=1)
-    again: timedelta = timedelta(seconds=5)  # where funds are short
+    again: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +158,7 @@ def _transaction(facts: Facts, now: datetime, windows: Windows) -> Judgement:
         if is_shift and sent.status == Sent.CONFIRMED:
             return _done(facts, now, windows)
         action = Action.LOOK if is_shift else Action.ASK
-        return Judgement(MoveStatus.IN_TRANSIT, action, _next(since, now, windows))
+        return _in_transit(action, since, now, windows)
     if sent.ended:
         return _failed(facts, now, windows, sent.reason or "not_carried_out")
     return Judgement(MoveStatus.SENDING, Action.LOOK, _next(since, now, windows), sent.reason)
@@ -188,8 +190,7 @@ def _withdrawal(facts: Facts, now: datetime, windows: Windows) -> Judgement:
         action = (
             Action.LOOK if facts.has_hash and facts.shown is TransferStatus.DONE else Action.ASK
         )
-        due = _next(facts.sent_at or now, now, windows)
-        return Judgement(MoveStatus.IN_TRANSIT, action, due)
+        return _in_transit(action, facts.sent_at or now, now, windows)
     if facts.refused and facts.sends <= 1:  # the venue's word to the first send
         return _failed(facts, now, windows, facts.refused)
     if facts.sends == 0:
@@ -224,6 +225,12 @@ def _remittance(facts: Facts, now: datetime, windows: Windows) -> Judgement:
     if facts.cancelled:
         return Judgement(MoveStatus.FAILED, Action.LOOK, None, "cancelled")
     return Judgement(MoveStatus.APPROVED, Action.LOOK, None, "order_at_venue")
+
+
+def _in_transit(action: Action, since: datetime, now: datetime, windows: Windows) -> Judgement:
+    late = now >= since + windows.late
+    due = _next(since, now, windows)
+    return Judgement(MoveStatus.IN_TRANSIT, action, due, "late" if late else None, late)
 
 
 def _done(facts: Facts, now: datetime, windows: Windows) -> Judgement:

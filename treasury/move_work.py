@@ -29,12 +29,12 @@ from treasury.move_answers import (
     Allowed,
     Answer,
     Nothing,
+    about_to_leave,
     apply,
-    leave,
 )
 from treasury.move_asking import Asking
 from treasury.move_cases import advance, load
-from treasury.move_machine import Action, Judgement, MoveStatus, Way, Windows, judge
+from treasury.move_machine import Action, MoveStatus, Way, Windows, judge
 from treasury.move_tables import Move
 from wallets import expected
 from wallets.expected import CHANNEL
@@ -117,7 +117,7 @@ class Moves:
                 await self._store(row, await self._asking.check(row))
             case Action.LEAVE if row.way == Way.WITHDRAW:
                 left_at = wall()
-                left = await self._leave(row, said, left_at)
+                left = await self.leave(row, left_at)
                 if left is not None:
                     until = left_at + self._stall
                     await self._store(left, await self._asking.withdraw(left, until))
@@ -144,7 +144,7 @@ class Moves:
             log.warning("news_missed", error=type(error).__name__)
         self._worker.wake()
 
-    async def _leave(self, row: Move, said: Judgement, now: datetime) -> Move | None:
+    async def leave(self, row: Move, now: datetime) -> Move | None:
         """Commits that a withdrawal is about to leave; None: somebody else has it."""
         async with self._context.database.begin() as session:
             fresh = await self._locked(session, row)
@@ -160,7 +160,7 @@ class Moves:
                     amount=row.amount,
                     now=self._context.clock.now(),
                 )
-            leave(fresh, now)
+            about_to_leave(fresh, now)
             await advance(session, self._context, row.id, self._windows)
             # Due at the lease's end: should this process die now, another one asks.
             fresh.due_at, fresh.leased_until = now, now + self._lease

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from wallets.tables import ExpectedInflow
@@ -29,23 +30,27 @@ async def expect(
     sender: str | None = None,
     now: datetime,
 ) -> None:
-    """From the commit on. amount: the most that comes, in base units. sender: the address of ours
-    that sends it, by a key that is not our signer's."""
-    session.add(
-        ExpectedInflow(
-            reference=reference,
-            network=network,
-            address=address,
-            asset=asset,
-            amount=amount,
-            sender=sender,
-            tx_hash=None,
-            arrived=False,
-            closed=False,
-            created_at=now,
-        )
+    """From the commit on; again is harmless.
+
+    amount: the most that comes, in base units. sender: the address of ours that sends it, by a key
+    that is not our signer's.
+    """
+    statement = insert(ExpectedInflow).values(
+        reference=reference,
+        network=network,
+        address=address,
+        asset=asset,
+        amount=amount,
+        sender=sender,
+        tx_hash=None,
+        arrived=False,
+        closed=False,
+        created_at=now,
     )
-    await session.flush()
+    again = statement.on_conflict_do_update(
+        index_elements=["reference"], set_={"sender": sender, "closed": False}
+    )
+    await session.execute(again)
 
 
 async def identify(session: AsyncSession, reference: str, tx_hash: str, amount: int) -> None:

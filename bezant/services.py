@@ -58,6 +58,7 @@ def run_api(settings: Settings, host: str, port: int, fd: int | None) -> None:
             await Server(config).serve(sockets=[bound])
         log.info("api_stopped")
 
+    memory.tune()
     _run(serve())
 
 

@@ -36,6 +36,15 @@ class Mid(schemas.Body):
     price: schemas.Amount | None = None
 
 
+class Theft(schemas.Body):
+    """A withdrawal that nobody here has ordered."""
+
+    asset: schemas.Symbol
+    amount: schemas.Amount
+    network: schemas.NetworkId
+    address: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
 def router(control: Path) -> APIRouter:
     """The paths; any valid key may use them. `control` is a file that says how the simulators are
     reached."""
@@ -46,6 +55,7 @@ def router(control: Path) -> APIRouter:
         ("DELETE", "/faults", handlers.clear_faults),
         ("GET", "/orders", handlers.orders),
         ("POST", "/mid", handlers.mid),
+        ("POST", "/withdrawals", handlers.withdraw),
     ):
         routes.add_api_route(path, handler, methods=[method], response_model=schemas.Shown)
     return routes
@@ -66,6 +76,10 @@ class Handlers:
     async def mid(self, venue: str, body: Mid, request: Request, caller: Caller) -> Response:
         """Moves a market."""
         return await self._change(venue, "mid", body, request, caller)
+
+    async def withdraw(self, venue: str, body: Theft, request: Request, caller: Caller) -> Response:
+        """Takes money of our account out of the venue, as a thief with its keys would."""
+        return await self._change(venue, "withdrawals", body, request, caller)
 
     async def clear_faults(self, venue: str, caller: Caller) -> dict[str, Any]:
         """Takes back what has not happened yet."""

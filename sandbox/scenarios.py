@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import Refused, Unavailable
+from sandbox import scenarios_venues
 from sandbox.shop import enter
 from sandbox.story import CONFIRMED, Story, somebody
 
@@ -192,10 +193,11 @@ SCENARIOS: dict[str, Callable[[Story], Awaitable[None]]] = {
     for play_ in (
         underpaid, overpaid, late, twice, wrong_token, contract_eth, reorg_before_settlement,
         reorg_after_settlement, stale_oracle, dead_webhook, payout, payout_needs_approval, refund,
-        sweep,
+        sweep, scenarios_venues.binance_1007_after_fill, scenarios_venues.partial_fill_then_silence,
+        scenarios_venues.coinbase_success_with_failure, scenarios_venues.venues_down,
+        scenarios_venues.withdrawal_nobody_ordered,
     )
 }  # fmt: skip
-NOT_AVAILABLE = frozenset({"binance_1007", "binance_1007_after_fill"})
 
 
 async def play(name: str, url: str, key: str, approver_key: Path) -> dict[str, Any]:

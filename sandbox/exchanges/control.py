@@ -15,14 +15,15 @@ from exchanges.types import Venue
 from sandbox.exchanges.engine import Simulator
 from sandbox.exchanges.faults import Fault, Operation
 from sandbox.exchanges.told import SECRET_HEADER
-from sandbox.exchanges.types import SimOrder
+from sandbox.exchanges.types import Rejected, SimOrder
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MOST_TIMES = 1_000_000
 
 
 def application(simulators: Mapping[Venue, Simulator], secret: str) -> web.Application:
-    """`/health`, and for each venue `faults` (POST, DELETE), `orders`, `mid`, `adjust`."""
+    """`/health`, and for each venue `faults` (POST, DELETE), `orders`, `mid`, `adjust`,
+    `withdrawals`."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -40,6 +41,7 @@ def application(simulators: Mapping[Venue, Simulator], secret: str) -> web.Appli
             web.get("/{venue}/orders", control.orders),
             web.post("/{venue}/mid", control.set_mid),
             web.post("/{venue}/adjust", control.adjust),
+            web.post("/{venue}/withdrawals", control.withdraw),
         ]
     )
     return made
@@ -97,6 +99,22 @@ class Control:
             raise _wrong("amount", str(error)) from None
         balance = simulator.balances()[asset]
         return web.json_response({"asset": asset, "free": show(balance.free)})
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        """Plants a theft: the account's money leaves, and nobody here has ordered it."""
+        simulator, body = self._simulator(request), await request.json()
+        asset = _one_of(body, "asset", list(simulator.balances()))
+        try:
+            gone = simulator.withdraw(
+                client_id=None,
+                asset=asset,
+                network=str(body.get("network")),
+                address=str(body.get("address")),
+                amount=_positive(body.get("amount"), "amount"),
+            )
+        except Rejected as rejected:
+            raise _wrong("amount", f"refused by the venue: {rejected.reason}") from None
+        return web.json_response({"id": gone.id, "fee": show(gone.fee)})
 
     def _simulator(self, request: web.Request) -> Simulator:
         found = self._simulators.get(request.match_info["venue"])  # type: ignore[call-overload]

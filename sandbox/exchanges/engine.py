@@ -80,6 +80,7 @@ class Simulator:
             seed=f"{venue}:{seed}",
             now=now_ms,
         )
+        self._worth: dict[str, int] = {}
         self._by_hand: dict[str, int] = {
             symbol: int(mid) for symbol, mid in json.loads(self.store.fact(_MIDS) or "{}").items()
         }
@@ -230,11 +231,12 @@ class Simulator:
         return self.trading.books[symbol].mid
 
     def set_mid(self, symbol: str, price: int | None) -> None:
-        """By hand; None: follow the sandbox's feeds again, from their next look on."""
+        """By hand; None: follow the sandbox's feeds again."""
         if symbol not in self.markets:
             raise Rejected(Reason.UNKNOWN_SYMBOL)
         if price is None:
             self._by_hand.pop(symbol, None)
+            self.follow_prices(self._worth)
         elif price <= 0:
             raise Rejected(Reason.FILTER_TICK)
         else:
@@ -244,6 +246,7 @@ class Simulator:
 
     def follow_prices(self, worth: Mapping[str, int]) -> None:
         """What assets are worth in one currency: mids that nobody set by hand move there."""
+        self._worth = dict(worth)
         for symbol, market in self.markets.items():
             if symbol in self._by_hand or not {market.base, market.quote} <= worth.keys():
                 continue

@@ -77,7 +77,7 @@ async def create(
         ),
         created_at=now,
     )
-    _check_settlement(merchant)
+    _check_settlement(merchant, context.catalog)
     session.add(merchant)
     await session.flush()
     return merchant, secret
@@ -90,7 +90,7 @@ async def update(
     merchant = await find(session, merchant_id)
     for field, value in changes.items():
         setattr(merchant, field, _pairs(value, context.catalog) if field == "accepts" else value)
-    _check_settlement(merchant)
+    _check_settlement(merchant, context.catalog)
     await session.flush()
     return merchant
 
@@ -142,8 +142,14 @@ def _pairs(accepts: Sequence[tuple[str, str]] | None, catalog: Catalog) -> list[
     return pairs
 
 
-def _check_settlement(merchant: Merchant) -> None:
-    if merchant.settle_currency is not None and merchant.settle_currency not in FIAT:
+def _check_settlement(merchant: Merchant, catalog: Catalog) -> None:
+    currency = merchant.settle_currency
+    if currency is not None and currency not in FIAT:
         raise Invalid.of("settle_currency", "is no ISO 4217 currency")
-    if merchant.settle_in != SettleIn.CRYPTO and merchant.settle_currency is None:
+    if merchant.settle_in == SettleIn.CRYPTO:
+        return
+    if currency is None:
         raise Invalid.of("settle_currency", f"is needed with settle_in {merchant.settle_in}")
+    if currency not in catalog.currencies:  # no invoice of this merchant could be made
+        known = ", ".join(sorted(set(FIAT) & catalog.currencies))
+        raise Invalid.of("settle_currency", f"{currency} has no price here; known: {known}")

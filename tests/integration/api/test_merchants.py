@@ -20,7 +20,7 @@ async def test_a_merchant_is_made_shown_changed_listed(world: World) -> None:
         {
             "name": "Lamps",
             "settle_in": "fiat_at_quote",
-            "settle_currency": "EUR",
+            "settle_currency": "USD",
             "spread_percent": "0.5",
             "payout_fee": "house",
             "accepts": [{"network": NETWORK, "asset": "ETH"}, {"network": NETWORK, "asset": "ETH"}],

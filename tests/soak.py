@@ -69,6 +69,8 @@ ITEMS = (
          ["tests/integration/treasury/test_fault_matrix.py"], seeds=200),
     Item("conversion-kill", "SIGKILL of the worker between every two steps of a conversion",
          ["tests/e2e/test_conversion_kill.py"], seeds=3),
+    Item("move-kill", "SIGKILL of the worker between every two steps of a move",
+         ["tests/e2e/test_move_kill.py"], seeds=3),
     Item("contracts", "forge fuzz and invariants, profile soak", []),
     Item("schemathesis", "no 5xx, no undocumented answer, 200 examples an operation",
          ["tests/integration/api/test_schemathesis.py"], seeds=3),

@@ -1,0 +1,268 @@
+"""SIGKILL of the worker between every two steps of a move: the end is the undisturbed one.
+
+A move goes through a real adapter to a simulator, and over a real chain. The worker is a process;
+it is killed in each state of the move: right after that was written, or when it is about to write
+the next one. Nothing of ours tells it where it is.
+
+One moment has another end, and it is left out here: Binance does not promise that the same id does
+nothing twice, so a withdrawal whose worker died between its intent and the call stays `sending` and
+a person is told (tests/integration/treasury/test_moves.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import random
+import re
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from aiohttp import web
+
+from core import ids
+from core.db import Database, plain_url
+from core.networks import Network
+from exchanges.binance.adapter import Binance
+from exchanges.coinbase.adapter import Coinbase
+from exchanges.types import Venue
+from sandbox.exchanges import binance_server, certificates, coinbase_server
+from sandbox.exchanges.addresses import deposit_address, purse_address, secret_of
+from sandbox.exchanges.chain import ChainWatch
+from sandbox.exchanges.engine import Simulator
+from sandbox.exchanges.markets import NETWORK_WORDS, rules
+from sandbox.exchanges.purse import Purse
+from sandbox.exchanges.types import Credential
+from sandbox.node import Node as SandboxNode
+from tests.e2e import move_worker
+from tests.integration.exchanges import binance_venue, coinbase_venue
+from tests.integration.treasury.moving import Moving, open_moving
+from tests.settings import SEED, numbers
+from tests.waiting import eventually
+from tests.world import Deployed, chain, connect
+
+PATIENCE = 30
+BLOCK_SECONDS = 0.2
+STATES = ("requested", "approved", "sending", "in_transit")
+MOMENTS = ("written", "writing")
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([move_worker.__name__])
+
+
+@dataclass
+class Rig:
+    """A venue's front, and the worker that is alive."""
+
+    venue: Venue
+    moving: Moving
+    simulator: Simulator
+    make: Callable[..., Any]
+    arguments: dict[str, object]
+    worker: Any = None
+
+    @property
+    def url(self) -> str:
+        return self.moving.world.context.database.url
+
+    def start(self) -> None:
+        network: Network = self.moving.world.context.catalog.networks[self.moving.network]
+        arguments = (self.url, network, self.moving.signer.keys, self.make, self.arguments)
+        self.worker = PROCESSES.Process(target=move_worker.run, args=arguments, daemon=True)
+        self.worker.start()
+
+    async def move(self, into: bool) -> UUID:
+        places = ("hot", self.venue.value) if into else (self.venue.value, "hot")
+        return await self.moving.ask(*places, "0.5")
+
+    async def end(self, number: UUID) -> dict[str, Any]:
+        """What it came to."""
+        shown: dict[str, Any] = {}
+
+        async def over() -> bool:
+            nonlocal shown
+            shown = await self.moving.show(number)
+            return shown["status"] in ("done", "failed")
+
+        try:
+            await eventually(over, PATIENCE)
+        except AssertionError:
+            raise AssertionError(shown) from None
+        names = ("status", "reason", "amount", "fee", "from", "to", "venue_status")
+        return {name: shown[name] for name in names}
+
+    async def booked(self) -> Counter[str]:
+        """Account and asset -> base units; of all moves in transit together, and without gas."""
+        found: Counter[str] = Counter()
+        hot, _ = self.moving.hot_place
+        for (account, asset), units in (await self.moving.world.balances()).items():
+            if account != "expense:gas":
+                found[f"{re.sub('mov_.*', '', account)} {asset}"] += units
+            else:
+                found[f"{hot} {asset}"] += units
+        return found
+
+    async def disturbed(self, into: bool, state: str, moment: str) -> dict[str, Any]:
+        """Killed at that point, and taken up by another one."""
+        number = await self.move(into)
+        async with await psycopg.AsyncConnection.connect(plain_url(self.url)) as connection:
+            await self._reach(connection, number, state, moment)
+            self.worker.kill()
+        await asyncio.to_thread(self.worker.join, PATIENCE)
+        self.start()
+        return await self.end(number)
+
+    async def _reach(
+        self, connection: psycopg.AsyncConnection[Any], number: UUID, state: str, moment: str
+    ) -> None:
+        """Returns when it is in that state (or was and went on): just written, or about to leave
+        it, for a new state is told, and what would tell it waits for us."""
+        wanted = (*STATES[STATES.index(state) :], "done")
+
+        async def is_there() -> bool:
+            if moment == "writing":
+                await connection.execute("lock table events in share mode")
+                await eventually(waits_or_done, PATIENCE)
+            there = await status() in wanted
+            if not there:
+                await connection.commit()
+            return there
+
+        async def status() -> str:
+            query = "select status from moves where id = %s"
+            row = await (await connection.execute(query, [number])).fetchone()
+            assert row is not None
+            return str(row[0])
+
+        async def waits_or_done() -> bool:
+            found = await connection.execute(
+                "select from pg_stat_activity where datname = current_database()"
+                " and wait_event_type = 'Lock'"
+            )
+            return await found.fetchone() is not None or await status() == "done"
+
+        await eventually(is_there, PATIENCE)
+
+    async def live(self) -> None:
+        """The venue's own process, and a chain that goes on."""
+        venue, seed = self.simulator.venue, "move"
+        node = SandboxNode(self.moving.world.node.url)
+        network = self.moving.network
+        purse = Purse(self.simulator, network, secret_of(seed, venue, "purse"))
+        watch = ChainWatch(network, node, [self.simulator], [purse], {})
+        while True:
+            await watch.look()
+            await self.moving.world.node.mine()
+            await asyncio.sleep(BLOCK_SECONDS)
+
+
+@asynccontextmanager
+async def served(
+    venue: Venue, simulator: Simulator, folder: Path
+) -> AsyncIterator[tuple[Callable[..., Any], dict[str, object]]]:
+    """The adapter's class, and what it is made with."""
+    front = binance_venue if venue is Venue.BINANCE else coinbase_venue
+    tls: ssl.SSLContext | None = None
+    arguments: dict[str, object] = {
+        "key": front.KEY, "secret": front.SECRET, "networks": NETWORK_WORDS[venue], "timeout": 1,
+    }  # fmt: skip
+    if venue is Venue.BINANCE:
+        application = binance_server.application(simulator, weight=10**7)
+    else:
+        kept = certificates.ensure(folder)
+        tls = kept.server_context()
+        arguments["ca_file"] = kept.ca_file
+        application = coinbase_server.application(simulator, per_second=1000)
+    runner = web.AppRunner(application, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    at, s = f"127.0.0.1:{runner.addresses[0][1]}", "s" if tls else ""
+    arguments |= {"url": f"http{s}://{at}", "stream_url": f"ws{s}://{at}"}
+    if venue is Venue.BINANCE:
+        arguments["ws_api_url"] = f"ws://{at}/ws-api/v3"
+    try:
+        yield (Binance if venue is Venue.BINANCE else Coinbase), arguments
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def rig(venue: Venue, moving: Moving, folder: Path) -> AsyncIterator[Rig]:
+    ours = Credential(key=binance_venue.KEY, secret=binance_venue.SECRET)
+    credentials = [ours] if venue is Venue.BINANCE else coinbase_venue.CREDENTIALS
+    simulator = Simulator(
+        venue,
+        credentials=credentials,
+        rules=rules(moving.network, {}, symbols=()),
+        addresses={moving.network: deposit_address("move", venue)},
+    )
+    purse = purse_address("move", venue)
+    await moving.world.node.rpc("anvil_setBalance", purse, hex(10**24))
+    async with served(venue, simulator, folder) as (make, arguments):
+        made = Rig(venue, moving, simulator, make, arguments)
+        living = asyncio.create_task(made.live())
+        made.start()
+        try:
+            yield made
+        finally:
+            made.worker.kill()
+            made.worker.join()
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+            simulator.close()
+
+
+@pytest.fixture(scope="module")
+def one_chain() -> Iterator[tuple[str, Deployed]]:
+    with chain(31337) as made:
+        yield made
+
+
+def points(venue: Venue, into: bool) -> list[tuple[str, str]]:
+    every = [(state, moment) for state in STATES for moment in MOMENTS]
+    unproved = ("sending", "written")
+    return [p for p in every if into or venue is Venue.COINBASE or p != unproved]
+
+
+@pytest.mark.parametrize("into", [True, False], ids=["hot to venue", "venue to hot"])
+@pytest.mark.parametrize("venue", list(Venue))
+async def test_kills_change_nothing(
+    venue: Venue,
+    into: bool,
+    database: Database,
+    one_chain: tuple[str, Deployed],
+    tmp_path: Path,
+) -> None:
+    if numbers(1, 2) == 1 and into == (venue is Venue.BINANCE):
+        pytest.skip("each way at one venue; both in `make soak`")
+    url, deployed = one_chain
+    async with (
+        connect(url) as node,
+        open_moving(database, node, deployed) as moving,
+        rig(venue, moving, tmp_path) as made,
+    ):
+        before = await made.booked()
+        calm = await made.end(await made.move(into))
+        assert calm["status"] == "done"
+        now = await made.booked()
+        change = {name: now[name] - before[name] for name in now}
+        luck, every = random.Random(f"{SEED} {venue} {into}"), points(venue, into)
+        chosen = luck.sample(every, numbers(1, len(every)))
+        for state, moment in chosen:
+            before = now
+            assert await made.disturbed(into, state, moment) == calm, (state, moment)
+            now = await made.booked()
+            assert {name: now[name] - before[name] for name in now} == change, (state, moment)
+        count = len(chosen) + 1
+        transfers = made.simulator.deposits() if into else made.simulator.withdrawals()
+        assert len(transfers) == count
+        assert await moving.open_breaks() == []
+        assert len({ids.show("mov", row.id) for row in await moving.world.rows("moves")}) == count
+        print(f"\nsoak: {len(chosen)} kills of a move {'to' if into else 'from'} {venue}")

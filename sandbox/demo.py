@@ -50,7 +50,7 @@ class Demo(Teller):
             await self._webhooks()
             await self._ledger(shop, house, paid)
             await Leaving(self.console).tell(shop, house, Path(content["data_dir"]))
-            await Treasury(self.console).tell(house)
+            await Treasury(self.console).tell(house, content["networks"][0]["network"])
 
     async def leave_open(self, content: dict[str, Any]) -> None:
         """A second invoice for whoever watches."""

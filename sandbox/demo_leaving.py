@@ -18,6 +18,7 @@ from sandbox.world import CONFIRMATIONS
 
 EARNED = "2"
 AMOUNT = "1.5"
+GWEI = Decimal("1e-9")  # in ETH
 IN_WEI = frozenset({"amount", "feeCap"})  # of an ETH payout
 
 
@@ -107,7 +108,9 @@ class Leaving(Teller):
         for column in ("deposit address", "swept", "gas in ETH"):
             table.add_column(column, justify="left" if column == "deposit address" else "right")
         for item in swept["items"]:
-            table.add_row(item["address"], f"{trimmed(item['swept'])} {item['asset']}", item["gas"])
+            table.add_row(
+                item["address"], f"{trimmed(item['swept'])} {item['asset']}", rounded(item["gas"])
+            )
         self.console.print(table)
         self.say(
             "by one contract call: the addresses have no keys, and can pay the treasury only"
@@ -125,6 +128,11 @@ class Leaving(Teller):
 
 def in_ether(wei: object) -> str:
     return f"{trimmed(str(Decimal(str(wei)).scaleb(-18)))} ETH"
+
+
+def rounded(amount: str) -> str:
+    """To the gwei: 0.000087204."""
+    return f"{Decimal(amount).quantize(GWEI):f}"
 
 
 def trimmed(amount: str) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from core.errors import Unavailable
 from sandbox.shop import Shop
 from sandbox.teller import Teller
+from sandbox.world import CONFIRMATIONS
 
 AMOUNT = "2"
 CENT = Decimal("0.01")
@@ -24,16 +25,40 @@ COMPARED = {
 
 
 class Treasury(Teller):
-    """A quote, its conversion, a reconciliation."""
+    """A move to an exchange, a quote, its conversion, a reconciliation."""
 
-    async def tell(self, house: Shop) -> None:
-        """Raises Refused or Unavailable when it goes wrong."""
+    async def tell(self, house: Shop, network: str) -> None:
+        """`network`: where the ETH is. Raises Refused or Unavailable when it goes wrong."""
+        await self._moved(house, network)
         quote = await self._quoted(house)
         await self._converted(house, quote)
         await self._reconciled(house)
 
+    async def _moved(self, house: Shop, network: str) -> None:
+        self.chapter("10", "ETH goes to an exchange")
+        asked = await house.post(
+            "/treasury/moves",
+            {"asset": "ETH", "amount": AMOUNT, "network": network, "from": "hot", "to": "binance"},
+        )
+        path = f"/treasury/moves/{asked['id']}"
+        gone = await self.until(
+            house, path, lambda m: m["status"] in ("in_transit", "done", "failed")
+        )
+        self.say(
+            f"{AMOUNT} ETH leave the hot wallet for [bold]{gone['address']}[/bold], the address"
+            " that Binance itself names"
+        )
+        self.say(f"[yellow]in transit[/yellow] in the books, transaction [bold]{gone['tx_hash']}")
+        await self.pause()
+        await house.post("/sandbox/mine", {"blocks": CONFIRMATIONS})
+        done = await self.until(house, path, lambda m: m["status"] in ("done", "failed"))
+        if done["status"] != "done":
+            raise Unavailable(f"{done['id']} failed: {done['reason']}")
+        self.say(f"[green]{done['status']}[/green]: Binance has credited it, the books follow")
+        await self.pause()
+
     async def _quoted(self, house: Shop) -> dict[str, Any]:
-        self.chapter("10", "The house asks what its ETH would bring")
+        self.chapter("11", "The house asks what its ETH would bring")
         quote = await house.post("/quotes", {"from": "ETH", "to": "EUR", "amount": AMOUNT})
         chosen = {(leg["venue"], leg["symbol"]) for leg in quote["legs"]}
         table = Table(box=None, padding=(0, 2))
@@ -62,7 +87,7 @@ class Treasury(Teller):
         return quote
 
     async def _converted(self, house: Shop, quote: dict[str, Any]) -> None:
-        self.chapter("11", "ETH becomes EUR")
+        self.chapter("12", "ETH becomes EUR")
         asked = await house.post("/conversions", {"quote": quote["id"]})
         self.say(
             f"conversion [bold]{asked['id']}[/bold]: each order has its worst price written on it,"
@@ -99,7 +124,7 @@ class Treasury(Teller):
         await self.pause(2)
 
     async def _reconciled(self, house: Shop) -> None:
-        self.chapter("12", "The books against the world")
+        self.chapter("13", "The books against the world")
         asked = await house.post("/reconciliations")
         found = await self.until(
             house, f"/reconciliations/{asked['id']}", lambda r: r["status"] != "running"

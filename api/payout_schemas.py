@@ -112,13 +112,14 @@ class PayoutBatch(schemas.Shown):
 
 
 class Refund(schemas.Shown):
-    """An invoice's money, back. `payout` carries it once the merchant has said so."""
+    """An invoice's money, back; without an invoice, a deposit to a customer's wallet that a person
+    rejected. `payout` carries it once the merchant has said so."""
 
     id: str
     object: Literal["refund"]
     status: Status
     reasons: list[str]
-    invoice: str
+    invoice: str | None
     deposit: str | None
     payout: str | None
     variant: Literal["full", "overpaid", "custom"]

@@ -29,7 +29,7 @@ async def ask(connection: Raw, entries: Sequence[Entry]) -> AsyncCursor[Any] | N
 
 
 async def _ask(connection: Raw, accounts: Iterable[Account]) -> AsyncCursor[Any] | None:
-    keys = [_key(*pair) for pair in accounts if _may_overdraw(*pair)]
+    keys = [_key(*pair) for pair in accounts if _is_watched(*pair)]
     return await connection.execute(_STANDING, (keys,)) if keys else None
 
 
@@ -39,24 +39,37 @@ async def review(
     outcome: Outcome,
     asked: AsyncCursor[Any] | None = None,
 ) -> None:
-    """A reversal may overdraw a merchant or a wallet (MONEY 1): while it lasts a Break says so.
+    """A reversal may overdraw a merchant or a wallet (MONEY 1): while it lasts a Break says so. And
+    another one, while money lies in a wallet's inbox that a person has rejected.
 
     `balances` are the touched accounts after posting, debit positive: an `available` above zero
     is money that the chain took back after it was ours to give. `asked`: what `ask` gave, where
     it was asked already.
     """
-    touched = sorted(pair for pair in balances if _may_overdraw(*pair))
+    touched = sorted(pair for pair in balances if _is_watched(*pair))
     if not touched:
         return
     asked = asked or await _ask(await raw(session), touched)
     standing = {row[0] for row in await asked.fetchall()} if asked else set()
-    overdrawn = [pair for pair in touched if balances[pair] > 0]
-    whole = [pair for pair in touched if balances[pair] <= 0 and _key(*pair) in standing]
+    spendable = [pair for pair in touched if not _is_inbox(pair[0])]
+    overdrawn = [pair for pair in spendable if balances[pair] > 0]
+    whole = [pair for pair in spendable if balances[pair] <= 0 and _key(*pair) in standing]
     await payout_holds.review(session, overdrawn, whole, outcome)
     for account, asset in touched:
         key, balance = _key(account, asset), balances[account, asset]
-        if balance > 0:
-            whose, owner, _ = account.split(":")  # a merchant's, or a customer's wallet
+        whose, owner, _ = account.split(":")  # a merchant's, or a customer's wallet
+        if _is_inbox(account) and balance < 0:
+            difference = Difference(
+                key=key,
+                kind=BreakKind.ORPHAN,
+                place=account,
+                asset=asset,
+                expected=0,
+                actual=-balance,
+                facts={whose: owner, "reason": "rejected by screening: to go back to its payer"},
+            )
+            await open_and_tell(session, difference, outcome)
+        elif not _is_inbox(account) and balance > 0:
             difference = Difference(
                 key=key,
                 kind=BreakKind.MISSING_ON_CHAIN,
@@ -68,15 +81,21 @@ async def review(
             )
             await open_and_tell(session, difference, outcome)
         elif key in standing:
-            await close_and_tell(session, key, "later deposits filled it", outcome)
+            closed = "it left for its payer" if _is_inbox(account) else "later deposits filled it"
+            await close_and_tell(session, key, closed, outcome)
 
 
-def _may_overdraw(account: str, _asset: str) -> bool:
-    return account.endswith(":available")
+def _is_watched(account: str, _asset: str) -> bool:
+    return account.endswith(":available") or _is_inbox(account)
+
+
+def _is_inbox(account: str) -> bool:
+    """Of a customer's wallet: there only what was rejected lies. A merchant's is his own matter."""
+    return account.startswith("wallet:") and account.endswith(":inbox")
 
 
 def _key(account: str, asset: str) -> str:
-    return f"overdrawn:{account}:{asset}"
+    return f"{'rejected' if _is_inbox(account) else 'overdrawn'}:{account}:{asset}"
 
 
 async def open_and_tell(session: AsyncSession, difference: Difference, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
+    CheckConstraint,
     DateTime,
     ForeignKey,
     Index,
@@ -104,20 +105,24 @@ class PayoutBatch(Base):
 
 
 class Refund(Base):
-    """Of an invoice's money, back to its payer. Without a payout the merchant has yet to confirm
-    what a customer asked for, or has refused it."""
+    """Of an invoice's money, back to its payer; or a deposit to a customer's wallet that a person
+    rejected. Without a payout the merchant has yet to confirm what a customer asked for, or has
+    refused it."""
 
     __tablename__ = "refunds"
     __table_args__ = (
         Index("refunds_merchant", "merchant_id", "id"),
         Index("refunds_invoice", "invoice_id"),
         Index("refunds_payout", "payout_id", unique=True),
+        CheckConstraint("invoice_id is not null or deposit_id is not null", name="refunds_of"),
     )
 
     id: Mapped[Id]
     merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"))
-    invoice_id: Mapped[UUID] = mapped_column(ForeignKey("invoices.id"))
-    deposit_id: Mapped[UUID | None] = mapped_column(Uuid)  # one deposit of the inbox
+    invoice_id: Mapped[UUID | None] = mapped_column(ForeignKey("invoices.id"))
+    deposit_id: Mapped[UUID | None] = mapped_column(
+        Uuid
+    )  # one deposit of the inbox, or of a wallet
     payout_id: Mapped[UUID | None] = mapped_column(ForeignKey("payouts.id"))
     variant: Mapped[Str]  # full, overpaid, custom
     network: Mapped[Str]

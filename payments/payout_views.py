@@ -78,7 +78,7 @@ def refund_json(
         "object": "refund",
         "status": status,
         "reasons": reasons,
-        "invoice": show("inv", row.invoice_id),
+        "invoice": show("inv", row.invoice_id) if row.invoice_id else None,
         "deposit": show("dep", row.deposit_id) if row.deposit_id else None,
         "payout": show("pay", payout.id) if payout else None,
         "variant": row.variant,

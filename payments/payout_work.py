@@ -16,7 +16,7 @@ from core.db import raw
 from core.errors import SignerAway, Unavailable
 from core.listen import Subscription
 from core.work import INTERRUPTED, Worker
-from payments import payout_approvals, payout_decisions, payout_queue, refund_inbox
+from payments import payout_approvals, payout_decisions, payout_queue, refund_inbox, wallet_refunds
 from payments.payout_cases import Changes, lock, lock_ids, rejudge_all
 from payments.payout_decisions import Said
 from payments.payout_facts import BACK, OPEN, Sent, Status
@@ -237,6 +237,7 @@ class Payouts:
         """Nothing left: what a refund had taken out of the inbox goes back there."""
         async with self._context.database.begin() as session:
             await refund_inbox.back_to_inbox(session, self._context, row)
+            await wallet_refunds.put_back(session, self._context, row)
             await session.execute(
                 update(Payout).where(Payout.id == row.id).values(due_at=None, leased_until=None)
             )

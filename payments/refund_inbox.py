@@ -54,7 +54,7 @@ async def back_to_inbox(session: AsyncSession, context: Context, payout: Payout)
     """
     query = select(Refund).where(Refund.payout_id == payout.id)
     refund = (await session.scalars(query)).one_or_none()
-    if refund is None:
+    if refund is None or refund.invoice_id is None:
         return
     case = (await lock(await raw(session), [refund.invoice_id]))[refund.invoice_id]
     if await given_back(session, refund.invoice_id, refund.network, refund.asset):

@@ -14,11 +14,12 @@ from core.errors import Conflict, Invalid, InvalidAmount
 from core.networks import Network, Token
 from ledger.accounts import Debt
 from payments import heights as heights_of
-from payments import refund_amounts
+from payments import payout_requests, refund_amounts
 from payments.assess import assess
 from payments.cases import Case, facts, lock
 from payments.facts import Assessment, Pair
 from payments.invoices import find as find_invoice
+from payments.payout_requests import Ground, Wanted
 from payments.refund_inbox import given_back
 from payments.tables import Deposit
 
@@ -122,6 +123,20 @@ async def of_customer(
         if units:
             found.append(("overpaid", share_of(context, pair, units, [deposit])))
     return found
+
+
+def wanted(on: Ground, share: Share, address: str, fee: str | None) -> Wanted:
+    """A fee that the customer pays comes out of what goes back to him."""
+    by = "merchant" if fee == "customer" else fee
+    whole = payout_requests.wanted(
+        on, share.network, share.token, share.units, address, fee_paid_by=by
+    )
+    if fee != "customer":
+        return whole
+    less = share.units - whole.quote.units
+    if less <= 0:
+        raise Invalid.of("fee", "the network fee is more than what would go back")
+    return payout_requests.wanted(on, share.network, share.token, less, address, fee_paid_by=by)
 
 
 def _custom(token: Token, amount: str | None, left: int) -> int:

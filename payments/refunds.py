@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core import ids
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound
-from payments import payout_requests, refund_amounts
+from payments import payout_requests, refund_amounts, wallet_refunds
 from payments.cases import Case
 from payments.deposits import find as find_deposit
 from payments.deposits import invoice_of
 from payments.facts import InboxReason
-from payments.payout_requests import Ground, Wanted, ground
+from payments.payout_requests import Ground, ground
 from payments.payout_tables import Refund
 from payments.payout_views import refund_json
 from payments.refund_inbox import take_out
@@ -34,6 +34,7 @@ from payments.refund_shares import (
     of_customer,
     of_request,
     share_of,
+    wanted,
 )
 from payments.screened import rejected
 from webhooks.events import NewEvent, emit
@@ -67,11 +68,14 @@ async def resolve(
     address: str | None,
     initiator: str,
 ) -> dict[str, Any]:
-    """One deposit of the inbox, whole, back to an address. Raises as `create`, and Conflict
-    `not_in_inbox`, `already_resolved`, `held` or `not_confirmed`."""
+    """One deposit of the inbox, whole, back to an address; also one to a customer's wallet that a
+    person rejected. Raises as `create`, and Conflict `not_in_inbox`, `already_resolved`, `held` or
+    `not_confirmed`."""
     found = await find_deposit(session, deposit_id, merchant_id)
     if address is None:
         raise Invalid.of("address", "is required: where the money goes back to")
+    if found.wallet_id is not None:
+        return await wallet_refunds.resolve(session, context, found, address, initiator)
     case = await case_of(session, merchant_id, invoice_of(found))
     deposit = next(d for d in case.deposits if d.id == found.id)
     if deposit.inbox_reason is None or deposit.status == "orphaned":
@@ -195,9 +199,9 @@ async def _pay(
         taken |= {d.id for d in share.deposits if d.inbox_reason == InboxReason.OVERPAID}
     if taken:
         await take_out(session, context, case, taken)
-    wanted = _wanted(on, share, row.address, fee)
+    asked = wanted(on, share, row.address, fee)
     [payout] = await payout_requests.store(
-        session, context, row.merchant_id, [wanted], initiator=initiator
+        session, context, row.merchant_id, [asked], initiator=initiator
     )
     row.payout_id, row.fee_paid_by = payout.id, fee or payout.fee_paid_by
     session.add(row)
@@ -206,20 +210,6 @@ async def _pay(
     told = [NewEvent(row.merchant_id, "refund.requested", shown["id"], shown)]
     await emit(session, told, on.now)
     return shown
-
-
-def _wanted(on: Ground, share: Share, address: str, fee: str | None) -> Wanted:
-    """A fee that the customer pays comes out of what goes back to him."""
-    by = "merchant" if fee == "customer" else fee
-    whole = payout_requests.wanted(
-        on, share.network, share.token, share.units, address, fee_paid_by=by
-    )
-    if fee != "customer":
-        return whole
-    less = share.units - whole.quote.units
-    if less <= 0:
-        raise Invalid.of("fee", "the network fee is more than what would go back")
-    return payout_requests.wanted(on, share.network, share.token, less, address, fee_paid_by=by)
 
 
 def _row(case: Case, share: Share, variant: str, address: str, asked_by: str, on: Ground) -> Refund:

@@ -20,7 +20,8 @@ from webhooks.events import emit
 
 AT_ONCE = 100
 
-# What waited for a word that is there by now, and what is held against one that accepts.
+# What waited for a word that is there by now, what is held against one that accepts, and what lies
+# with a customer's money though a person has rejected it.
 _DUE = """
 select d.invoice_id, d.wallet_id from deposits d
 join screenings s on s.subject = 'deposit' and s.subject_id = d.id
@@ -29,7 +30,8 @@ where d.status = 'pending' and d.waiting_for = 'screening'
 union
 select d.invoice_id, d.wallet_id from deposits d
 join screenings s on s.subject = 'deposit' and s.subject_id = d.id
-where d.held and d.status = 'confirmed' and s.verdict = 'accept'
+where d.held and d.status = 'confirmed' and (s.verdict = 'accept'
+    or d.wallet_id is not null and d.account = 'pending' and s.decided_at is not null)
 limit %s
 """
 

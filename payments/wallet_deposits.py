@@ -118,16 +118,25 @@ def receive(
 
 
 def settle(purses: Iterable[Purse], outcome: Outcome) -> None:
-    """Where each debt belongs. What screening holds is confirmed, and stays pending."""
+    """Where each debt belongs, and what is told of it."""
     release(purses)
-    for deposit in (d for purse in purses for d in purse.deposits if d.status == "confirmed"):
+    for purse, deposit in [(p, d) for p in purses for d in p.deposits if d.status == "confirmed"]:
         before = deposit.inbox_reason
         deposit.inbox_reason = InboxReason.HELD.value if deposit.held else None
         if deposit.held and before is None:
             tell("unmatched", deposit, outcome)
-        if not deposit.held and deposit.account == Debt.PENDING:
-            outcome.entries.append(entries.moved(deposit, Debt.AVAILABLE, outcome.now))
-            deposit.account = Debt.AVAILABLE.value
+        belongs = _belongs(purse, deposit)
+        if deposit.account != belongs:
+            outcome.entries.append(entries.moved(deposit, belongs, outcome.now))
+            deposit.account = belongs.value
+
+
+def _belongs(purse: Purse, deposit: Deposit) -> Debt:
+    """The customer has what is not held. What a person rejected is not his, and no longer among
+    his money: it lies apart, with a Break, until it goes back to its payer (wallet_refunds)."""
+    if not deposit.held or deposit.resolution == "refund":
+        return Debt.AVAILABLE
+    return Debt.INBOX if screened.rejected(purse, deposit) else Debt.PENDING
 
 
 def tell(what: str, deposit: Deposit, outcome: Outcome) -> None:

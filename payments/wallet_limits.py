@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
@@ -19,7 +19,7 @@ from ledger.accounts import Debt, wallet
 from ledger.reads import amount
 from payments import customer_wallets
 from payments.payout_facts import BACK
-from payments.payout_tables import Payout
+from payments.payout_tables import Payout, Refund
 from payments.wallet_tables import Transfer, Wallet, WalletLimit
 
 DAY = timedelta(hours=24)
@@ -71,6 +71,7 @@ async def spent(session: AsyncSession, wallet_id: UUID, asset: str, since: datet
         Payout.asset == asset,
         Payout.created_at > since,
         Payout.status.not_in(BACK),
+        ~exists().where(Refund.payout_id == Payout.id),  # never the customer's to spend
     )
     return int(await session.scalar(moved) or 0) + int(await session.scalar(paid) or 0)
 

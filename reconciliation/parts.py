@@ -143,6 +143,10 @@ class Part:
     facts: dict[str, Any] = field(default_factory=dict)
     # names of marks -> (position, hash), stored with the part
     marks: dict[str, tuple[int, str]] = field(default_factory=dict)
+    # keys of Breaks that could not be judged this time: they stand as they are
+    unjudged: set[str] = field(default_factory=set)
+    # why some of it was not compared
+    unread: list[str] = field(default_factory=list)
 
     @property
     def prefix(self) -> str:

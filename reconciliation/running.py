@@ -21,7 +21,7 @@ from core.networks import Network
 from core.work import DATABASE_AWAY, Worker
 from exchanges.protocol import Exchange
 from exchanges.types import Venue
-from reconciliation import coverage, runs, storing
+from reconciliation import coverage, places, runs, storing
 from reconciliation.chain import ChainComparison
 from reconciliation.deposits import DepositComparison
 from reconciliation.parts import Part, Scope, Unread
@@ -124,6 +124,8 @@ class Reconciling:
                 unread.append(Unread(name, said or type(error).__name__))
                 continue
             await storing.store(self._context, run_id, attempt, part)
+            unread += [Unread(name, reason) for reason in part.unread]
+        unread += await places.unasked(self._context, scope, self._exchanges)
         await storing.end(self._context, run_id, attempt, unread, behind=behind)
         log.info("reconciled", run=str(run_id), scope=scope.value, unread=len(unread))
 

@@ -120,7 +120,7 @@ async def _close(
         return []
     closed = []
     for key in await marks.standing(session, part.prefix):
-        if key in found:
+        if key in found or key in part.unjudged:
             continue
         query = select(BreakRow.kind).where(BreakRow.key == key, BreakRow.status != "resolved")
         timing = await session.scalar(query) == BreakKind.TIMING

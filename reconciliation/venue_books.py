@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from core.context import Context
 from core.db import Raw
-from exchanges.types import Venue, VenueDeposit, VenueWithdrawal
+from exchanges.types import Fill, Venue, VenueDeposit, VenueWithdrawal
 from ledger.accounts import exchange
 from reconciliation.deposit_rows import snapshot
 from reconciliation.parts import PREFIX
@@ -81,6 +81,21 @@ class VenueBooks:
     balances: Mapping[str, int]
     fills: Mapping[tuple[str, str], KnownFill]
     unended: Sequence[Unended]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a venue says. `moved`: the ledger's codes of what moved while it was read, here or in
+    the books, also at the last try; `began`: when that one began."""
+
+    began: datetime
+    as_of: datetime
+    balances: Mapping[str, int]
+    fills: Sequence[Fill]
+    deposits: Sequence[VenueDeposit]
+    withdrawals: Sequence[VenueWithdrawal]
+    books: VenueBooks
+    moved: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +173,9 @@ async def in_journal(context: Context, keys: Sequence[str]) -> set[str]:
     async with context.database.statement() as connection:
         cursor = await connection.execute(_ENTRIES, (list(keys),))
         return {row[0] for row in await cursor.fetchall()}
+
+
+def changed(before: Mapping[str, int], after: Mapping[str, int]) -> frozenset[str]:
+    """Which of two readings differ."""
+    codes = before.keys() | after.keys()
+    return frozenset(code for code in codes if before.get(code, 0) != after.get(code, 0))

@@ -9,41 +9,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from core import clock
 from core.context import Context
 from exchanges.protocol import Exchange
-from exchanges.types import Fill, TransferStatus, VenueDeposit, VenueWithdrawal
+from exchanges.types import Fill, TransferStatus
 from ledger.accounts import exchange as account_of
 from ledger.breaks import BreakKind, Difference
 from reconciliation import marks, venue_books
 from reconciliation.moves import MovesAndTransfers
 from reconciliation.parts import FillFacts, Part
 from reconciliation.transfers import TransferComparison
-from reconciliation.venue_books import KnownFill, Transfers, Unended, VenueBooks
+from reconciliation.venue_books import KnownFill, Reading, Transfers, Unended, VenueBooks, changed
 from treasury.units import ledger_code
 
 AGAIN = timedelta(hours=1)  # before the last run: a venue may show an item late
 LOOK_BACK = timedelta(days=7)  # of a run on command, and of the first one
 PATIENCE = timedelta(minutes=2)  # what is under way for so long is told
 TRIES = 4  # readings, until nothing moved meanwhile
+SKEW = timedelta(seconds=5)  # between a venue's clock and ours
 _MICROSECONDS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a venue says. `still`: nothing moved while it was read, here and in the books."""
-
-    as_of: datetime
-    balances: Mapping[str, int]
-    fills: Sequence[Fill]
-    deposits: Sequence[VenueDeposit]
-    withdrawals: Sequence[VenueWithdrawal]
-    books: VenueBooks
-    still: bool
 
 
 class VenueComparison:
@@ -100,18 +87,21 @@ class VenueComparison:
     async def _read(self, since: datetime) -> Reading:
         """Again while something moves: balances, items and books belong to one moment."""
         for left in reversed(range(TRIES)):
+            began = clock.wall()
             before = await venue_books.read(self._context, self._venue, since)
             held = await self._held()
             symbols = await self._symbols(before, held)
-            fills = [f for s in symbols for f in await self._exchange.fills_since(s, since)]
+            # A venue may show some from before; the books are read from `since` on.
+            shown = [f for s in symbols for f in await self._exchange.fills_since(s, since)]
+            fills = [fill for fill in shown if fill.at >= since]
             deposits = await self._exchange.deposits(since)
             withdrawals = await self._exchange.withdrawals(since)
             as_of = clock.wall()
             after = await self._held()
             books = await venue_books.read(self._context, self._venue, since)
-            still = held == after and before.balances == books.balances
-            if still or not left:
-                return Reading(as_of, after, fills, deposits, withdrawals, books, still)
+            moved = changed(held, after) | changed(before.balances, books.balances)
+            if not moved or not left:
+                return Reading(began, as_of, after, fills, deposits, withdrawals, books, moved)
         raise AssertionError("not reached")
 
     async def _held(self) -> dict[str, int]:
@@ -142,6 +132,8 @@ class VenueComparison:
         for name, known in reading.books.fills.items():
             if name in theirs:
                 self._same(theirs[name], known)
+            elif reading.moved and known.at >= reading.began - SKEW:
+                self._part.facts["under_way"] += 1  # booked after the venue's were read
             elif known.at <= reading.as_of:
                 self._explain(known, -1)
                 self._fill(known, BreakKind.MISSING_AT_VENUE, "the venue does not show it", True)
@@ -236,8 +228,13 @@ class VenueComparison:
                 continue
             symbol = code.partition("@")[0]
             orders = [o for o in reading.books.unended if symbol in (o.from_asset, o.to_asset)]
-            busy = bool(orders) or not reading.still
+            if code in reading.moved and not orders:
+                self._part.unjudged.add(self._part.key("balance", code))
+                self._part.unread.append(f"{code} moved at each of {TRIES} readings")
+                continue
+            busy = bool(orders)
             if busy and all(reading.as_of - o.created_at < self._patience for o in orders):
+                self._part.unjudged.add(self._part.key("balance", code))
                 self._part.facts["under_way"] += 1
                 continue
             facts = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bezant import authority, developers, screening
+from bezant import authority, banking, developers, screening
 
 if TYPE_CHECKING:
     from bezant.settings import Settings
@@ -263,6 +263,7 @@ for command in (
     developers.listen,
     developers.scenario,
     screening.screening,
+    banking.statement,
     authority.approve,
     authority.deploy,
     authority.signer,

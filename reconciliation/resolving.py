@@ -74,7 +74,9 @@ def booking(row: BreakRow) -> Booking | None:
     if not difference:
         return None
     everything = tuple(_AGAINST)
-    if row.key.startswith("unknown_inflow:"):  # the place has it, and suspense owes it
+    if row.key.startswith(
+        ("unknown_inflow:", "bank_line:")
+    ):  # the place has it, and suspense owes it
         return Booking(SUSPENSE, difference, (Resolution.WRITE_OFF, Resolution.OWNER_FUNDS))
     if row.key.startswith("overdrawn:"):
         return Booking(row.place, difference, (Resolution.WRITE_OFF,))

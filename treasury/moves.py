@@ -20,7 +20,7 @@ from exchanges.types import Venue
 from ledger.accounts import Role
 from ledger.journal import post
 from ledger.units import fine
-from treasury import move_booking, move_sending
+from treasury import bank_settling, move_booking, move_sending
 from treasury.blocked import reserve
 from treasury.move_cases import ALLOWED, advance, by_owner, load, tell
 from treasury.move_machine import MoveStatus, Way, Windows
@@ -112,6 +112,10 @@ def _network(context: Context, asset: Asset, asked: NewMove, way: Way) -> str | 
     if way is Way.REMIT:
         if there or asked.network is not None:
             raise Invalid.of("asset", "goes to no bank", code="no_such_way")
+        account = context.banks.get(asked.destination.removeprefix("bank:"))
+        if account is None or account.asset.code != asset.code:
+            detail = f"is no account in {asset.symbol} (banks.<id> of bezant.toml)"
+            raise Invalid.of("to", detail, code="unknown_account")
         return None
     if asked.network is not None:
         if asked.network not in {one.id for one in there}:
@@ -194,6 +198,8 @@ async def approve(
         assert asset is not None  # noqa: S101  (it was known when the move was asked for)
         row.blocked = 0
         await post(session, [move_booking.ordered(row, asset, by, context.clock.now())])
+        # A statement may have shown it already.
+        await bank_settling.settle(session, context, row.destination.removeprefix("bank:"))
     elif row.way == Way.SEND and row.address is not None:
         await session.execute(
             update(VenueAddress)

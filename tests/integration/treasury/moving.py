@@ -16,10 +16,12 @@ from eth_account import Account
 from sqlalchemy import text
 
 from core import ids
+from core.banks import BankAccount
 from core.clock import wall
 from core.context import MoveSettings
 from core.db import Database
 from core.errors import OrderRefused
+from core.money import FIAT
 from exchanges.numbers import ONE, parse
 from exchanges.types import (
     TransferStatus,
@@ -264,6 +266,7 @@ async def open_moving(database: Database, node: Node, deployed: Deployed) -> Asy
     await node.rpc("anvil_setBalance", wallet, hex(HELD))
     async with make_world(database, {network: (node, deployed)}) as world:
         world.context.moves = MoveSettings(hold_new_addresses=False)
+        world.context.banks = {"main": BankAccount(id="main", name="Main", asset=FIAT["EUR"])}
         async with database.begin() as session:
             for address, kind in (
                 (wallet, WalletKind.HOT),

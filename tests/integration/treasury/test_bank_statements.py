@@ -1,0 +1,257 @@
+"""Statements against the books: every line once, the account's balance to the cent, what is not
+explained as a Break that closes when the other side arrives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+
+from core import ids
+from core.banks import BankAccount, CsvMapping
+from core.context import Context
+from core.db import Database
+from core.errors import Conflict, Invalid
+from core.money import FIAT
+from exchanges.numbers import ONE
+from ledger.accounts import EQUITY, exchange
+from ledger.journal import Entry, Kind, post, transfer
+from ledger.tables import AccountBalance, BreakRow
+from ledger.verify import verify
+from reconciliation import resolving
+from tests.integration.treasury.converting import converting
+from treasury import bank_deciding, bank_statements, moves
+from treasury.moves import NewMove
+
+KEY = "key_01h455vb4pex5vsknk084sn02q"
+IBAN = "DE89370400440532013000"
+CSV = CsvMapping(date="Date", amount="Amount", text=("Text",))
+BALANCED = CsvMapping(
+    date="Tag", amount="Betrag", balance="Saldo", text=("Zweck",), date_format="%d.%m.%Y",
+    delimiter=";", decimal=",", thousands=".", newest_first=True,
+)  # fmt: skip
+BANKS = {
+    "main": BankAccount(id="main", name="Main", asset=FIAT["EUR"], iban=IBAN, csv=CSV),
+    "other": BankAccount(id="other", name="Other", asset=FIAT["EUR"], csv=BALANCED),
+}
+TODAY = date.today()  # noqa: DTZ011 - a bank's day
+
+
+@dataclass
+class Banking:
+    """The house's books, with 10,000 EUR at Binance."""
+
+    context: Context
+
+    async def order(self, amount: str, bank: str = "main") -> str:
+        """A move that a person has ordered at the venue; its TypeID."""
+        asked = NewMove("EUR", amount, None, "binance", f"bank:{bank}", KEY)
+        async with self.context.database.begin() as session:
+            made = await moves.create(session, self.context, asked)
+        async with self.context.database.begin() as session:
+            await moves.approve(session, self.context, ids.read("mov", made["id"]), KEY)
+        return str(made["id"])
+
+    async def take(self, content: str | bytes, account: str = "main", **more: Any) -> Any:
+        async with self.context.database.begin() as session:
+            return await bank_statements.take(
+                session, self.context, account, content, by=KEY, **more
+            )
+
+    async def csv(self, opening: str, closing: str, *lines: str) -> Any:
+        content = "\n".join(["Date,Amount,Text", *lines])
+        return await self.take(content, opening=opening, closing=closing)
+
+    async def balance(self, account: str) -> int:
+        async with self.context.database.read() as session:
+            query = select(AccountBalance.balance).where(
+                AccountBalance.account == account, AccountBalance.asset == "EUR"
+            )
+            return int(await session.scalar(query) or 0)
+
+    async def breaks(self) -> list[tuple[str, str, int]]:
+        """Kind, place and amount of those that stand, oldest first."""
+        async with self.context.database.read() as session:
+            query = select(BreakRow).where(BreakRow.status == "open").order_by(BreakRow.id)
+            return [
+                (row.kind, row.place, (row.actual or 0) - (row.expected or 0))
+                for row in await session.scalars(query)
+            ]
+
+    async def lines(self, status: str | None = None) -> list[dict[str, Any]]:
+        async with self.context.database.read() as session:
+            found, _ = await bank_statements.lines(
+                session, account="main", statement_id=None, status=status, limit=100, cursor=None
+            )
+        return found[::-1]
+
+
+@pytest.fixture
+async def banking(database: Database) -> AsyncIterator[Banking]:
+    context = converting(database).context
+    context.banks = BANKS
+    euro = transfer("EUR@18", 10_000 * ONE, debit=exchange("binance"), credit=EQUITY)
+    entry = Entry(
+        id=ids.new(), key="opening:binance", kind=Kind.OPENING, reference="", merchant_id=None,
+        evidence={}, posted_at=context.clock.now(), postings=euro,
+    )  # fmt: skip
+    async with database.begin() as session:
+        await post(session, [entry])
+    yield Banking(context)
+    report = await verify(database)
+    assert report.problems == ()
+
+
+def on(days: int) -> str:
+    return (TODAY + timedelta(days)).isoformat()
+
+
+async def test_a_move_is_closed_by_its_line(banking: Banking) -> None:
+    number = await banking.order("120.50")
+    [told] = await banking.csv("1000.00", "1120.50", f"{on(0)},120.50,BINANCE PAYOUT")
+    assert (told["lines"], told["matched"]) == (1, 1)
+    assert await banking.balance("bank:main") == 112_050
+    assert await banking.balance(f"transit:{number}") == 0
+    assert await banking.balance("suspense") == 0
+    assert await banking.breaks() == []
+    [line] = await banking.lines()
+    assert (line["status"], line["matched_with"]) == ("matched", [number])
+
+
+async def test_a_statement_and_a_line_count_once(banking: Banking) -> None:
+    first = [f"{on(0)},10.00,a", f"{on(0)},10.00,a", f"{on(1)},-3.00,b"]
+    told = await banking.csv("0", "17.00", *first)
+    assert await banking.csv("0", "17.00", *first) == told
+    assert await banking.balance("bank:main") == 1_700
+    await banking.csv("20.00", "22.00", first[2], f"{on(2)},5.00,c")  # overlaps by one
+    assert await banking.balance("bank:main") == 2_200
+    assert [line["amount"] for line in await banking.lines()] == ["10.00", "10.00", "-3.00", "5.00"]
+    assert [kind for kind, _, _ in await banking.breaks()] == ["missing_in_ledger"] * 4
+
+
+async def test_what_does_not_add_up_is_refused_with_the_difference(banking: Banking) -> None:
+    with pytest.raises(Invalid, match=r"0\.01 EUR are not explained") as caught:
+        await banking.csv("0", "10.01", f"{on(0)},10.00,a")
+    assert caught.value.extra["difference"] == "0.01"
+    assert await banking.lines() == []
+
+
+async def test_a_gap_is_a_break_until_its_statement_comes(banking: Banking) -> None:
+    await banking.csv("0", "10", f"{on(0)},10,a")
+    await banking.csv("15", "16", f"{on(4)},1,c")
+    gap = ("amount", "bank:main", 500)
+    assert gap in await banking.breaks()
+    assert await banking.balance("bank:main") == 1_100
+    await banking.csv("10", "15", f"{on(2)},5,b")
+    assert gap not in await banking.breaks()
+    assert await banking.balance("bank:main") == 1_600
+    with pytest.raises(Conflict, match="begin with"):
+        await banking.csv("0", "1", f"{on(-9)},1,z")
+
+
+async def test_a_line_that_comes_first_waits_for_its_move(banking: Banking) -> None:
+    await banking.csv("0", "75.25", f"{on(0)},75.25,early")
+    assert await banking.breaks() == [("missing_in_ledger", "bank:main", 7_525)]
+    assert await banking.balance("suspense") == -7_525
+    number = await banking.order("75.25")
+    assert await banking.breaks() == []
+    assert await banking.balance("suspense") == 0
+    assert await banking.balance(f"transit:{number}") == 0
+    async with banking.context.database.read() as session:
+        shown = await moves.show(session, banking.context, ids.read("mov", number))
+    assert shown["status"] == "done"
+
+
+async def test_one_line_for_many_and_many_for_one(banking: Banking) -> None:
+    small = [await banking.order("30.00"), await banking.order("12.34")]
+    big = await banking.order("500.00")
+    await banking.csv(
+        "0", "542.34", f"{on(0)},42.34,both", f"{on(1)},200.00,{big[:9]} {big[9:].upper()}",
+        f"{on(2)},300.00,rest of {big}",
+    )  # fmt: skip
+    assert await banking.breaks() == []
+    assert await banking.balance("bank:main") == 54_234
+    for number in (*small, big):
+        assert await banking.balance(f"transit:{number}") == 0
+
+
+async def test_a_fee_of_the_bank_is_for_a_person(banking: Banking) -> None:
+    number = await banking.order("100.00")
+    await banking.csv("0", "95.00", f"{on(0)},95.00,{number}")
+    assert await banking.breaks() == [("amount", "bank:main", 9_500)]
+    [line] = await banking.lines("open")
+    context, line_id = banking.context, ids.read("bln", line["id"])
+    async with context.database.begin() as session:
+        with pytest.raises(Conflict, match=r"-5\.00 EUR more"):
+            await bank_deciding.decide(session, context, line_id, [number], None, by=KEY)
+    async with context.database.begin() as session:
+        told = await bank_deciding.decide(
+            session, context, line_id, [number], "exchange_fees", by=KEY
+        )
+    assert told["status"] == "matched"
+    assert await banking.breaks() == []
+    assert await banking.balance("expense:exchange_fees") == 500
+    assert await banking.balance(f"transit:{number}") == 0
+    assert await banking.balance("suspense") == 0
+
+
+async def test_what_a_person_resolved_is_matched_no_more(banking: Banking) -> None:
+    await banking.csv("0", "-4.00", f"{on(0)},-4.00,monthly fee")
+    async with banking.context.database.begin() as session:
+        [found] = (await session.scalars(select(BreakRow.id))).all()
+        await resolving.resolve(
+            session, banking.context, found, "write_off", "the bank's fee", by=KEY
+        )
+    assert await banking.balance("expense:losses") == 400
+    await banking.csv("-4.00", "0", f"{on(1)},4.00,other")
+    assert [line["status"] for line in await banking.lines()] == ["resolved", "open"]
+
+
+async def test_what_does_not_arrive_is_told_and_closes_when_it_does(banking: Banking) -> None:
+    number = await banking.order("50.00")
+    await banking.csv("0", "1", f"{on(9)},1,a")
+    late = ("timing", f"transit:{number}", 5_000)
+    assert late in await banking.breaks()
+    await banking.csv("1", "51", f"{on(12)},50.00,b")
+    assert late not in await banking.breaks()
+
+
+async def test_another_statement_under_the_same_number_is_refused(banking: Banking) -> None:
+    from tests.unit.treasury.test_camt import document, entry
+
+    good = document(entries=entry("10.00"), opening="0.00", closing="10.00")
+    await banking.take(good)
+    with pytest.raises(Conflict, match="other content"):
+        await banking.take(document(entries=entry("11.00"), opening="0.00", closing="11.00"))
+
+
+async def test_an_export_with_balances_newest_first(banking: Banking) -> None:
+    number = await banking.order("1234.56", "other")
+    rows = [
+        "Tag;Betrag;Saldo;Zweck",
+        f"{TODAY:%d.%m.%Y};-0,50;2.234,06;Gebühr",
+        f"{TODAY:%d.%m.%Y};1.234,56;2.234,56;{number}",
+    ]
+    [told] = await banking.take("\r\n".join(rows).encode(), "other")
+    assert (told["opening"], told["closing"], told["matched"]) == ("1000.00", "2234.06", 1)
+    assert await banking.balance("bank:other") == 223_406
+    with pytest.raises(Invalid, match="differs from that of row 2"):
+        await banking.take("\n".join(rows).replace("2.234,06", "2.234,07"), "other")
+
+
+async def test_history_cannot_be_changed(banking: Banking) -> None:
+    await banking.csv("0", "1", f"{on(0)},1,a")
+    for statement in (
+        "update bank_statements set closing = 0",
+        "delete from bank_statement_lines",
+        "update bank_lines set amount = 0",
+        "delete from bank_lines",
+    ):
+        async with banking.context.database.read() as session:
+            with pytest.raises(DBAPIError, match=r"append-only|permission denied"):
+                await session.execute(text(statement))

@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from core import clock, ids
 from core.errors import NotFound
+from core.money import Asset
 from core.networks import Catalog
 from core.pages import page_of
 from ledger.accounts import Debt, merchant
@@ -31,9 +32,19 @@ class Balance:
 
 
 def amount(catalog: Catalog, asset: str, units: int) -> str:
-    """Base units -> decimal string. An asset that is configured no more is shown in base units."""
-    known = catalog.asset(asset)
-    return str(units) if known is None else known.format(units)
+    """Base units -> decimal string."""
+    places = decimals(catalog, asset)
+    return Asset(asset, places, places).format(units)
+
+
+def decimals(catalog: Catalog, code: str) -> int:
+    """Of a code in the ledger. An asset that is not configured (any more) is counted as its code
+    says (`BNB@18`), else shown in base units."""
+    known = catalog.asset(code)
+    if known is not None:
+        return known.decimals
+    fine = code.partition("@")[2]
+    return int(fine) if fine.isdigit() else 0
 
 
 def symbol(code: str) -> str:

@@ -16,7 +16,10 @@ class Reading(Base):
     """What a source said of a pair at one moment, and why it was refused if it was."""
 
     __tablename__ = "price_readings"
-    __table_args__ = (Index("price_readings_pair", "base", "quote", "id"),)
+    __table_args__ = (
+        Index("price_readings_pair", "base", "quote", "id"),
+        Index("price_readings_at", "base", "quote", "observed_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     base: Mapped[Str]

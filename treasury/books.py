@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from core.context import Context
@@ -52,10 +53,11 @@ async def current(context: Context) -> Books:
     return books
 
 
-async def as_of(context: Context, method: Method, through: int) -> Book:
-    """The fold through an entry of the past, made anew."""
+async def as_of(context: Context, method: Method, through: int, until: datetime) -> Book:
+    """The fold of what happened before `until`, through an entry of the past, made anew."""
     book = Book(method)
     async for facts in lot_events.read(context.database, context.catalog, 0, through):
         for fact in facts:
-            book.apply(fact)
+            if fact.at < until:
+                book.apply(fact)
     return book

@@ -9,6 +9,7 @@ from fractions import Fraction
 from core.errors import PriceUnavailable
 from core.money import VENUE_DECIMALS, Asset
 from core.networks import Catalog
+from ledger.reads import decimals
 from ledger.reads import symbol as symbol_of
 from prices.book import PriceBook, Rate
 from prices.rates import SCALE
@@ -66,16 +67,6 @@ def finest(catalog: Catalog, symbol: str) -> int:
     """Decimals of the units in which an asset is counted over all places (`Asset.at_venue`)."""
     asset = catalog.asset(symbol)
     return asset.at_venue().decimals if asset is not None else VENUE_DECIMALS
-
-
-def decimals(catalog: Catalog, code: str) -> int:
-    """How many decimals an asset of the ledger has. One that is configured no more is counted as
-    venues do where its code says so, else in whole base units."""
-    asset = catalog.asset(code)
-    if asset is not None:
-        return asset.decimals
-    fine = code.partition("@")[2]
-    return int(fine) if fine.isdigit() else 0
 
 
 def fine(catalog: Catalog, code: str, units: int) -> int:

@@ -127,6 +127,20 @@ class PaymentOption(Shown):
     uri: str
 
 
+class Waiting(Shown):
+    asset: str
+    amount: str
+
+
+class InvoiceSettlement(Shown):
+    """What its crypto became by the merchant's `settle_in`, and what waits to be converted."""
+
+    settle_in: Literal["fiat_at_quote", "fiat_at_fill"]
+    amount: str
+    currency: str
+    waiting: list[Waiting]
+
+
 class Invoice(Shown):
     """What a customer owes, how it may be paid, and what has come."""
 
@@ -149,6 +163,9 @@ class Invoice(Shown):
     settled_at: Time | None
     payment_options: list[PaymentOption]
     deposits: list[Deposit]
+    settlement: InvoiceSettlement | None = Field(
+        description="null: its merchant takes the crypto itself."
+    )
 
 
 class Accepted(BaseModel):

@@ -10,6 +10,8 @@ from core.clock import show as show_time
 from core.ids import show
 from core.money import Asset
 from core.networks import NATIVE, Catalog, Network
+from merchants.merchants import SettleIn
+from payments import settle_in
 from payments.facts import InboxReason
 from payments.options import due_of
 from payments.tables import Deposit, Invoice
@@ -139,6 +141,22 @@ def invoice_json(
             if o["network"] in catalog.networks
         ],
         "deposits": [deposit_json(d, currency, catalog, heights) for d in deposits],
+        "settlement": None if row.settlement is None else _settlement(row.settlement, catalog),
+    }
+
+
+def _settlement(stored: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
+    """What its crypto became so far, less the spread, and what is set aside to be converted."""
+    terms = settle_in.parse(stored)
+    fiat = terms.net if terms.mode is SettleIn.FIAT_AT_QUOTE else sum(terms.fiat.values())
+    return {
+        "settle_in": terms.mode.value,
+        "amount": terms.fiat_asset.format(fiat),
+        "currency": terms.currency,
+        "waiting": [
+            {"asset": symbol, "amount": _asset(catalog, symbol).format(units)}
+            for symbol, units in sorted(terms.waiting().items())
+        ],
     }
 
 

@@ -23,7 +23,9 @@ from core.db import raw
 from core.errors import ChainError, PriceUnavailable
 from core.network_rows import NetworkRows
 from core.networks import Network
-from payments import x402_limits
+from merchants.merchants import SettleIn
+from merchants.tables import Merchant
+from payments import settle_in, x402_limits
 from payments.tables import Invoice
 from payments.views import invoice_json
 from payments.x402_carrying import NoRelayer, Ready, ready
@@ -31,6 +33,7 @@ from payments.x402_checks import CHANNEL
 from payments.x402_deposits import LONGEST
 from payments.x402_tables import Settlement
 from payments.x402_terms import EXPIRED, NotPaid
+from prices import book
 from prices.book import PriceBook
 from wallets import transactions
 from wallets.transactions import Purpose
@@ -95,7 +98,8 @@ class Settling(NetworkRows):
             await self._later(row)
 
     async def _prepare(self, row: Settlement, found: Ready) -> None:
-        """Transaction, invoice and the row's word are one database transaction. Raises NotPaid."""
+        """Transaction, invoice and the row's word are one database transaction. Raises NotPaid;
+        PriceUnavailable where its merchant takes fiat and nothing says what it is worth in it."""
         now = self._context.clock.now()
         async with self._context.database.begin() as session:
             fresh = await _locked(session, row.id)
@@ -104,6 +108,7 @@ class Settling(NetworkRows):
             network, merchant_id = self._network, row.merchant_id
             await x402_limits.check(session, network, merchant_id, now, found.fee_cap)
             invoice = invoice_of(row, network, now)
+            invoice.settlement = await _settlement(session, self._context, invoice)
             session.add(invoice)
             fresh.due_at = fresh.leased_until = None
             fresh.status, fresh.fee_cap = "sending", found.fee_cap
@@ -153,6 +158,18 @@ async def _locked(session: AsyncSession, number: UUID) -> Settlement | None:
 async def _wake(session: AsyncSession, row: Settlement) -> None:
     """Whoever waits for the settlement looks again at commit."""
     await (await raw(session)).execute("select pg_notify('invoice', %s)", (row.invoice_id.hex,))
+
+
+async def _settlement(
+    session: AsyncSession, context: Context, invoice: Invoice
+) -> dict[str, Any] | None:
+    """What becomes of it by its merchant's setting, at the rate of now."""
+    shop = await session.get_one(Merchant, invoice.merchant_id)
+    if shop.settle_in == SettleIn.CRYPTO:
+        return None
+    setting = settle_in.Setting(shop.settle_in, shop.settle_currency, shop.spread_percent)
+    prices = await book.load(await raw(session))
+    return settle_in.lock(setting, context.catalog, invoice.currency, prices, invoice.created_at)
 
 
 def invoice_of(row: Settlement, network: Network, now: datetime) -> Invoice:

@@ -14,7 +14,7 @@ from core import ids
 from core.db import raw
 from ledger.accounts import Debt, merchant
 from ledger.journal import Entry, Kind, post, transfer
-from payments import heights
+from payments import heights, settle_in
 from payments.assess import assess
 from payments.cases import Case
 from payments.cases import facts as facts_of
@@ -83,11 +83,52 @@ async def assert_deposits_are_booked_once(world: World) -> None:
             payments[row.network, row.tx_hash, row.position] += 1
     assert set(payments.values()) <= {1}, "a payment is credited in two blocks"
     balances = await world.balances()
+    exchanged = await assert_settlements_are_booked(world, balances)
     for asset in {key[1] for key in balances} | {key[1] for key in owed}:
         for account in ("pending", "inbox"):
             assert -balances.get((account, asset), 0) == owed[account, asset], (account, asset)
         ours = balances.get(("available", asset), 0) + balances.get(("reserved", asset), 0)
-        assert -ours == owed["available", asset], asset
+        if asset not in ("EUR", "EUR@18"):
+            assert -ours + exchanged[asset] == owed["available", asset], asset
+
+
+async def assert_settlements_are_booked(
+    world: World, balances: dict[tuple[str, str], int]
+) -> Counter[str]:
+    """What invoices say of their merchant's fiat is in the books, and is what their deposits come
+    to; returns the crypto that was given for it."""
+    sums: Counter[tuple[str, str]] = Counter()
+    exchanged: Counter[str] = Counter()
+    owed = 0
+    async with world.context.database.read() as session:
+        _, followed = await heights.load_all(await raw(session), world.context.catalog)
+        deposits = (await session.scalars(select(Deposit).order_by(Deposit.id))).all()
+        for invoice in await session.scalars(select(Invoice)):
+            if invoice.settlement is None:
+                continue
+            terms = settle_in.parse(invoice.settlement)
+            fact = facts_of(
+                Case(invoice, [d for d in deposits if d.invoice_id == invoice.id]), world.context
+            )
+            what = settle_in.taken(fact, assess(fact, followed))
+            if terms.mode == "fiat_at_quote":
+                wanted = settle_in.at_quote(terms, what, fact.currency_decimals)
+                exchanged.update(terms.units)
+                owed += terms.net
+                sums["income:spread", "EUR"] -= terms.gross - terms.net
+                sums["trading", "EUR@18"] += terms.gross * 10**16
+            else:
+                wanted, _ = settle_in.at_fill(terms, what)
+            assert wanted == terms, invoice.id
+    decimals = {s: t.asset.decimals for d in world.deployed.values() for s, t in d.tokens.items()}
+    for asset, units in exchanged.items():
+        fine = 10 ** max(0, 18 - decimals[asset])
+        sums["trading", asset if fine == 1 else f"{asset}@18"] -= units * fine
+    for key, units in sums.items():
+        assert balances.get(key, 0) == units, key
+    held = [balances.get((account, "EUR"), 0) for account in ("available", "reserved")]
+    assert -sum(held) == owed
+    return exchanged
 
 
 async def assert_overdrafts_have_breaks(world: World) -> None:

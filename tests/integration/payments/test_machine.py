@@ -37,6 +37,7 @@ from tests.world import world as make_world
 
 T = TypeVar("T")
 ASSETS = ("ETH", "USDC", "DAI", "FEE")
+SPENT = (*ASSETS, "EUR")
 RICH = 10**30  # base units of every token for every sender
 
 NETWORKS, SOME = range(2), range(1000)  # SOME: an index into whatever there is
@@ -47,9 +48,10 @@ DEEDS: dict[str, tuple[int, tuple[Sequence[Any], ...]]] = {
     "invoice": (3, (["25.00", "10.00", "0.50"], ["0", "0", "2"], [False, True])),
     "pay": (10, (SOME, NETWORKS, ASSETS, SHARES, range(1, 9))),
     "sweep": (2, (SOME, NETWORKS, ASSETS)),
+    "setting": (2, (["crypto", "fiat_at_quote", "fiat_at_fill"],)),
     "decide": (1, (SOME, ["cancel", "settled", "invalid"])),
     "resolve": (2, (SOME, ["credit", "credit", "ignore"])),
-    "spend": (2, (ASSETS, [False, True])),
+    "spend": (2, (SPENT, [False, True])),
     "mine": (6, (NETWORKS, range(1, 5))),
     "advance": (1, ([5, 300, 1000],)),
     "price": (1, ([50, 90, 110, 200],)),
@@ -184,6 +186,7 @@ class Payments(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.invoice("25.00", "0", False)
+        self.setting("fiat_at_quote")
         self.invoice("10.00", "2", True)
 
     @rule(deed=st.integers(0, 2**48).map(deed_of))
@@ -228,6 +231,19 @@ class Payments(RuleBasedStateMachine):
             await self.branches[network].note(swept, 9)
 
         self.run(send())
+
+    def setting(self, settle_in: str) -> None:
+        """Of the invoices that come."""
+
+        async def change() -> None:
+            async with self.world.context.database.statement() as connection:
+                await connection.execute(
+                    "update merchants set settle_in = %s, settle_currency = 'EUR',"
+                    " spread_percent = '0.7'",
+                    (settle_in,),
+                )
+
+        self.run(change())
 
     def decide(self, which: int, what: str) -> None:
         number = ids.read("inv", self.one(which)["id"])

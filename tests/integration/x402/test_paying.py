@@ -39,6 +39,18 @@ async def test_a_paid_request_brings_the_resource_and_the_money(shop: Shop) -> N
     await shop.world.assert_books_match_the_chain()
 
 
+async def test_a_merchant_who_takes_fiat(shop: Shop) -> None:
+    async with shop.world.context.database.statement() as connection:
+        await connection.execute(
+            "update merchants set settle_in = 'fiat_at_quote', settle_currency = 'EUR'"
+        )
+    receipt = settled((await shop.buy(await shop.payer()))[0])
+    assert receipt["success"] is True
+    balances = await shop.world.balances()
+    assert ("available", "USDC") not in balances
+    assert balances["available", "EUR"] == -454  # five dollars at 1.10, rounded down
+
+
 async def test_it_says_what_it_supports(shop: Shop) -> None:
     found = await shop.get("x402/supported")
     assert {"x402Version": 2, "scheme": "exact", "network": shop.network.id} in found["kinds"]

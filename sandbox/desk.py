@@ -78,9 +78,15 @@ class Desk:
     @asynccontextmanager
     async def best(self, venue: Venue) -> AsyncIterator[None]:
         """While this lasts `venue` gives a little more for ETH than the other one."""
-        await self.mid(venue, (await self.price() * Decimal("1.006")).quantize(CENT))
+        higher = (await self.price() * Decimal("1.006")).quantize(CENT)
+        await self.mid(venue, higher)
         try:
-            await self._comes(lambda q: {leg["venue"] for leg in q["legs"]} == {venue.value})
+            await self._comes(
+                lambda q: (
+                    (venue, "ETH-EUR", higher)
+                    in {(b["venue"], b["symbol"], Decimal(b["mid"])) for b in q["books"]}
+                )
+            )
             yield
         finally:
             await self.mid(venue, None)

@@ -18,7 +18,7 @@ from merchants.keys import Principal
 from treasury import moves
 from treasury.moves import NewMove
 
-router = APIRouter(prefix="/v1/treasury", tags=["Treasury"])
+router = APIRouter(prefix="/v1/treasury", tags=["Moves"])
 
 Reader = Annotated[Principal, require_operator("treasury:read")]
 Writer = Annotated[Principal, require_operator("treasury:write")]

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core import ids
 from core.clock import wall
 from core.context import Context
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, InvalidAmount, NotFound
 from core.money import Asset
 from core.pages import page_of
 from exchanges.types import Venue
@@ -66,7 +66,10 @@ async def make(session: AsyncSession, context: Context, asked: NewMove) -> Move:
     asset = context.catalog.asset(asked.asset)
     if asset is None or "@" in asked.asset:
         raise Invalid.of("asset", f"{asked.asset} is not known here", code="unknown_asset")
-    amount = asset.parse(asked.amount)
+    try:
+        amount = asset.parse(asked.amount)
+    except InvalidAmount as error:
+        raise Invalid.of("amount", error.detail, code="invalid_amount") from None
     if amount <= 0:
         raise Invalid.of("amount", "is more than zero", code="invalid_amount")
     network = _network(context, asset, asked, way)

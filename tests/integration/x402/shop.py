@@ -208,10 +208,11 @@ async def open_shop(
     chain: tuple[str, Deployed],
     *,
     worker_url: str | None = None,
+    works: bool = True,
     **changes: Any,
 ) -> AsyncIterator[Shop]:
     """Everything runs; `changes` are of the network's settings. `worker_url`: a node of its own for
-    checks and settlements."""
+    checks and settlements. `works` false: the API alone, its worker is the test's."""
     url, deployed = chain
     signs = Eip3009(name="USDC", version="2")
     tokens = tuple(
@@ -247,13 +248,15 @@ async def open_shop(
         if worker_url is not None:
             elsewhere = Endpoints(replace(network, rpc_urls=(worker_url,)), timeout=0.2)
             asked = await stack.enter_async_context(elsewhere)
-        works = (
-            Checking(context, network, asked).run(),
-            Settling(context, network, asked).run(),
-            Sending(context, network, endpoints, signer).run(),
-            _follow(shop),
+        loops: tuple[Checking | Settling | Sending, ...] = (
+            Checking(context, network, asked),
+            Settling(context, network, asked),
+            Sending(context, network, endpoints, signer),
         )
-        running = [listening, *(asyncio.create_task(work) for work in works)]
+        running = [listening]
+        if works:
+            running += [asyncio.create_task(loop.run()) for loop in loops]
+            running.append(asyncio.create_task(_follow(shop)))
         wanted = {"amount": PRICE, "asset": "USDC", "resource": "http://shop.example/report"}
         [shop.accepts] = (await shop.post("requirements", wanted))["accepts"]
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bezant import authority, banking, developers, screening
+from bezant import authority, banking, developers, exporting, screening
 
 if TYPE_CHECKING:
     from bezant.settings import Settings
@@ -262,6 +262,7 @@ for command in (
     developers.chain,
     developers.listen,
     developers.scenario,
+    exporting.export,
     screening.screening,
     banking.statement,
     authority.approve,

@@ -73,6 +73,21 @@ def write(
     return [entry]
 
 
+def standing(invoice: Invoice, options: Mapping[Pair, OptionFact]) -> dict[tuple[str, str], int]:
+    """What all entries of an invoice's settlement come to by its row: debit positive, by account
+    and asset, no zeros."""
+    if invoice.settlement is None:
+        return {}
+    terms, assets = settle_in.parse(invoice.settlement), assets_of(options)
+    nothing = replace(terms, units={}, gross=0, net=0)
+    if terms.mode is SettleIn.FIAT_AT_QUOTE:
+        lines = _at_quote(invoice.merchant_id, assets, nothing, terms)
+    else:
+        sold = {a: (-units, -terms.fiat.get(a, 0)) for a, units in terms.sold.items()}
+        lines = _at_fill(invoice.merchant_id, assets, nothing, terms, sold)
+    return {(line.account, line.asset): line.amount for line in _joined(lines)}
+
+
 def converted(merchant_id: UUID, asset: Asset, units: int, fiat: Asset, amount: int) -> Lines:
     """What was set aside was converted: `units` of the asset for `amount` of the fiat, both in
     their own base units."""

@@ -29,6 +29,7 @@ _KINDS = [
     "deposit_reversed",
     "inbox_resolved",
 ]
+_SETTLED = ["settled_in_fiat"]
 _SUMS = """
 select j.reference, p.account, p.asset, sum(p.amount)
 from journal_entries j join postings p on p.entry_id = j.id
@@ -108,8 +109,23 @@ async def sums_of(
     connection: Raw, names: Sequence[str]
 ) -> defaultdict[str, dict[tuple[str, str], int]]:
     """By deposit: what its entries come to, by account and asset; debit positive, no zeros."""
+    return await _sums(connection, names, _KINDS)
+
+
+async def settled_of(
+    connection: Raw, names: Sequence[str]
+) -> defaultdict[str, dict[tuple[str, str], int]]:
+    """The same by invoice: what became of its crypto where its merchant takes fiat."""
+    return await _sums(connection, names, _SETTLED)
+
+
+async def _sums(
+    connection: Raw, names: Sequence[str], kinds: Sequence[str]
+) -> defaultdict[str, dict[tuple[str, str], int]]:
     found: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
-    cursor = await connection.execute(_SUMS, (list(names), _KINDS))
+    if not names:
+        return found
+    cursor = await connection.execute(_SUMS, (list(names), list(kinds)))
     for reference, account, asset, units in await cursor.fetchall():
         if units:
             found[reference][account, asset] = units

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
+from core.db import raw
 from core.ids import read, show
 from ledger.accounts import is_place, merchant, wallet
 from ledger.breaks import BreakKind, Difference
@@ -24,6 +25,7 @@ from payments.assess import assess
 from payments.cases import Case
 from payments.cases import facts as facts_of
 from payments.heights import NEVER
+from payments.settle_entries import standing
 from payments.tables import Deposit, Invoice
 from reconciliation import marks
 from reconciliation.deposit_rows import (
@@ -34,6 +36,7 @@ from reconciliation.deposit_rows import (
     SEEN,
     UNPAID,
     DepositRow,
+    settled_of,
     snapshot,
     sums_of,
 )
@@ -124,9 +127,12 @@ class DepositComparison:
         for deposit in await session.scalars(deposits):
             if deposit.invoice_id in cases:
                 cases[deposit.invoice_id].deposits.append(deposit)
+        settling = {show("inv", c.invoice.id) for c in cases.values() if c.invoice.settlement}
+        sums = await settled_of(await raw(session), sorted(settling))
         for case in cases.values():
             self._part.compared += 1
             self._judge(case)
+            self._settled(case, sums[show("inv", case.invoice.id)])
         session.expunge_all()
 
     def _judge(self, case: Case) -> None:
@@ -147,6 +153,20 @@ class DepositComparison:
         if wrong:
             name, right, stored = wrong[0]
             self._invoice(invoice, f"{name}: its deposits say otherwise", right, stored)
+
+    def _settled(self, case: Case, booked: Mapping[tuple[str, str], int]) -> None:
+        """What its crypto became, where its merchant takes fiat: the row and its entries."""
+        expected = standing(case.invoice, case.options)
+        number = show("inv", case.invoice.id)
+        for account, asset in sorted(expected.keys() | booked.keys()):
+            wanted, found = expected.get((account, asset), 0), booked.get((account, asset), 0)
+            if wanted != found:
+                reason = f"its settlement's entries come to {found} at {account}, {wanted} is right"
+                facts = {"invoice": number, "status": case.invoice.status, "reason": reason}
+                kind = BreakKind.AMOUNT if found else BreakKind.MISSING_IN_LEDGER
+                key = ("settlement", number)
+                self._add(key, kind, account, asset, wanted, found, facts)
+                return  # the other side of the same entry says the same
 
     def _invoice(self, invoice: Invoice, reason: str, right: int, stored: int) -> None:
         number = show("inv", invoice.id)

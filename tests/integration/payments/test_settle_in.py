@@ -98,6 +98,18 @@ async def test_fiat_that_was_spent_before_the_fork_is_owed(world: World) -> None
     assert (one.kind, one.asset, one.actual) == ("missing_on_chain", "EUR", -2261)
 
 
+async def test_reconciliation_names_what_is_not_in_the_books(world: World) -> None:
+    await takes(world, "fiat_at_quote")
+    invoice = await paid(world)
+    async with world.context.database.begin() as session:
+        changed = "update invoices set settlement = jsonb_set(settlement, '{net}', '\"2262\"')"
+        await session.execute(text(changed))
+    part = await DepositComparison(world.context, ids.new(), None).compare()
+    [one] = part.found
+    assert (one.kind, one.asset, one.facts["invoice"]) == ("amount", "EUR", invoice["id"])
+    assert {one.expected, one.actual} <= {-10, -11, -2262, -2261}
+
+
 async def test_a_later_setting_is_for_later_invoices(world: World) -> None:
     invoice = await world.invoice()
     await takes(world, "fiat_at_quote")
@@ -146,7 +158,6 @@ async def test_fiat_at_fill_is_what_the_rule_got(world: World) -> None:
     await venues.open()
     desk = Desk(venues)
     desk.worker = Rules(world.context, Claims(settle_fills.waiting, settle_fills.distribute))
-    await desk.quote()
     rule = await desk.rule(of="fiat_at_fill")
     invoices = [await paid(world) for _ in range(3)]
     await number_pending(world.context.database)

@@ -80,8 +80,10 @@ class Desk:
         assert number is not None
         return number
 
-    async def look(self, number: UUID) -> dict[str, Any]:
-        """The rule is due, and a worker does what it needs."""
+    async def look(self, number: UUID, *, heard: bool = True) -> dict[str, Any]:
+        """The rule is due, and a worker does what it needs; the venue was heard just now."""
+        if heard:
+            await self.quote()
         async with self.context.database.begin() as session:
             now = self.context.clock.now()
             values = {"id": number, "now": now}
@@ -106,9 +108,7 @@ class Desk:
 async def rig(desk: Converting) -> Desk:
     async with desk.context.database.begin() as session:
         await session.execute(text(PRICES), {"now": desk.context.clock.now()})
-    made = Desk(desk)
-    await made.quote()
-    return made
+    return Desk(desk)
 
 
 async def test_a_share_of_what_settled_since_the_last_time(rig: Desk) -> None:
@@ -190,11 +190,10 @@ async def test_a_refused_quote_is_named_and_nothing_is_lost(rig: Desk) -> None:
     async with rig.context.database.begin() as session:
         await session.execute(text("update venue_streams set alive_at = alive_at - interval '1 h'"))
     for _ in range(2):
-        shown = await rig.look(rule)
+        shown = await rig.look(rule, heard=False)
         assert (shown["reason"], shown["left_over"]) == ("price_unavailable", "1")
     assert (await rig.converting.told()).count("rule.skipped") == 1
     assert await rig.converting.rows("select 1 from treasury_quotes") == []
-    await rig.quote()
     assert (await rig.look(rule))["firings"][0]["amount"] == "1"
 
 
@@ -205,6 +204,7 @@ async def test_many_workers_fire_once(rig: Desk) -> None:
         row = await session.get_one(Rule, rule)
         row.due_at = rig.context.clock.now()
     workers = [Rules(rig.context, Claims(nothing_waits, nobody_waits)) for _ in range(4)]
+    await rig.quote()
     claimed = [one for worker in workers for one in await worker.claim(5)]
     assert claimed == [rule]  # the others see the lease
     await asyncio.gather(*(worker.step(rule) for worker in workers))  # as if it had run out
@@ -224,6 +224,7 @@ async def test_a_schedule_in_the_domains_time(rig: Desk) -> None:
         later = text("update prices set updated_at = :now, valid_until = :now + interval '1 day'")
         await session.execute(later, {"now": rig.context.clock.now()})
     assert await rig.worker.claim(5) == [rule]
+    await rig.quote()
     await rig.worker.step(rule)
     assert (await rig.show(rule))["firings"][0]["amount"] == "1"
     await rig.convert(rule)

@@ -23,6 +23,7 @@ from tests.integration.api.conftest import NETWORK, PRICES
 from tests.integration.treasury.converting import Converting
 from tests.listings import levels, market
 from tests.venue_state import tell
+from tests.waiting import eventually
 from treasury import rules
 from treasury.rule_tables import Rule
 from treasury.rule_work import Claims, Rules
@@ -210,6 +211,29 @@ async def test_many_workers_fire_once(rig: Desk) -> None:
     await asyncio.gather(*(worker.step(rule) for worker in workers))  # as if it had run out
     assert len((await rig.show(rule))["firings"]) == 1
     assert len(await rig.converting.rows("select 1 from conversions")) == 1
+
+
+async def test_the_loop_looks_when_the_clock_says_so(rig: Desk) -> None:
+    context = rig.context
+    tasks = [
+        asyncio.create_task(context.listener.run(("rules",))),
+        asyncio.create_task(Rules(context, Claims(nothing_waits, nobody_waits)).run()),
+    ]
+    try:
+        rule = await rig.rule()
+        await rig.settle(ONE)
+        await rig.quote()
+
+        async def fired() -> bool:
+            return bool((await rig.show(rule))["firings"])
+
+        assert not await fired()
+        context.clock.set_offset(timedelta(seconds=3))
+        await eventually(fired, 5)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_schedule_in_the_domains_time(rig: Desk) -> None:

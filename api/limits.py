@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,13 +10,9 @@ from starlette.types import Message, Receive, Scope
 
 from core.errors import Invalid, Refused, TooLarge, TooMany
 from core.limiter import Allowance, Limiter
+from core.nesting import DEEPEST, is_deep
 
 MAX_BODY = 256 * 1024
-# Python's JSON decoder recurses in C: a library that raises the recursion limit (py_ecc, behind
-# eth-account, sets 100,000) would turn a deep body into a crash of the process.
-DEEPEST = 100
-# A string (to the end of the body if nothing closes it, so that this stays linear) or a bracket.
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 # A client that is still sending is listened to up to here, so that it can read the refusal.
 _DRAIN = 8 * 1024 * 1024
 
@@ -110,7 +105,7 @@ def check_body(body: bytes) -> None:
         body.decode()
     except UnicodeError:
         raise Refused("the body is not JSON in UTF-8", code="invalid_json") from None
-    if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(body) > DEEPEST:
+    if is_deep(body):
         raise Refused(f"the body is nested more than {DEEPEST} deep")
     if b"\\u0000" not in body and b"\\ud" not in body and b"\\uD" not in body:
         return
@@ -123,18 +118,6 @@ def check_body(body: bytes) -> None:
             raise Invalid.of(path, "U+0000 is not allowed")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise Invalid.of(path, "is not valid Unicode")
-
-
-def _depth(body: bytes) -> int:
-    """How deep arrays and objects stand in each other, brackets inside of strings aside."""
-    depth = deepest = 0
-    for token in _TOKENS.findall(body):
-        if token in (b"[", b"{"):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in (b"]", b"}"):
-            depth -= 1
-    return deepest
 
 
 def _texts(document: Any) -> Iterator[tuple[str, str]]:

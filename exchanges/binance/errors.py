@@ -28,6 +28,7 @@ from core.errors import (
     VenueError,
     VenueUnavailable,
 )
+from core.nesting import is_deep
 
 OUTSIDE_WINDOW = -1021
 """Our clock is not the venue's: measure it again."""
@@ -85,7 +86,10 @@ class NotShown(VenueUnavailable):
 
 
 def read_json(text: str) -> Any:
-    """Numbers with a fraction become Decimal: no float comes in. Raises ValueError."""
+    """Numbers with a fraction become Decimal: no float comes in. Raises ValueError, also for what
+    is nested too deep to be an answer."""
+    if is_deep(text):
+        raise ValueError("nested too deep")
     return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
 
 

@@ -24,6 +24,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from core.errors import OrderRefused, VenueUnavailable
+from core.nesting import is_deep
 
 _BUSY = 429
 _BANNED = 418
@@ -77,7 +78,10 @@ def word(reason: str) -> str:
 
 
 def exact(body: bytes | str) -> Any:
-    """JSON without floats: 0.1 is Decimal("0.1"). Raises ValueError, also for NaN."""
+    """JSON without floats: 0.1 is Decimal("0.1"). Raises ValueError, also for NaN and for what is
+    nested too deep to be an answer."""
+    if is_deep(body):
+        raise ValueError("nested too deep")
     return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bezant.bank_sections import accounts
+from bezant.levels import hot_level, units
 from bezant.sections import (
     Configuration,
     ConfirmationSection,
@@ -20,7 +21,7 @@ from bezant.sections import (
     TokenSection,
     X402Section,
 )
-from core.errors import InvalidAmount, Misconfigured
+from core.errors import Misconfigured
 from core.money import FIAT, Asset, crypto
 from core.networks import (
     NATIVE,
@@ -73,11 +74,13 @@ def catalog(configuration: Configuration) -> Catalog:
 def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
     place = f"networks.{id_}"
     native = section.native
+    coin = crypto(native.symbol, native.decimals, native.quote_decimals)
     tokens = [
         Token(
-            asset=crypto(native.symbol, native.decimals, native.quote_decimals),
+            asset=coin,
             address=NATIVE,
             asset_id=f"{id_}/slip44:{native.slip44}",
+            hot=hot_level(f"{place}.native", native, coin),
         )
     ]
     tokens += [_token(id_, token) for token in section.tokens]
@@ -110,25 +113,27 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         relay=_relay(f"{place}.relay", section.relay),
         x402=_x402(f"{place}.x402", section.x402, tokens[0].asset),
         tiers=_tiers(place, section.confirmations, house),
-        second_endpoint_above=_units(f"{place}.second_endpoint_above", house, above),
+        second_endpoint_above=units(f"{place}.second_endpoint_above", house, above),
         stalled_after_seconds=section.stalled_after_seconds,
     )
 
 
 def _token(network: str, section: TokenSection) -> Token:
     address, signs = section.address.lower(), section.eip3009
+    asset = crypto(section.symbol, section.decimals, section.quote_decimals)
     return Token(
-        asset=crypto(section.symbol, section.decimals, section.quote_decimals),
+        asset=asset,
         address=address,
         fee_on_transfer=section.fee_on_transfer,
         eip3009=Eip3009(name=signs.name, version=signs.version) if signs else None,
         asset_id=f"{network}/erc20:{checksum(address)}",
+        hot=hot_level(f"networks.{network}.tokens {section.symbol}", section, asset),
     )
 
 
 def _fees(place: str, section: FeesSection) -> FeePolicy:
-    max_fee = _units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0
-    tip = _units(f"{place}.max_priority_fee_gwei", GWEI, section.max_priority_fee_gwei) or 0
+    max_fee = units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0
+    tip = units(f"{place}.max_priority_fee_gwei", GWEI, section.max_priority_fee_gwei) or 0
     if not 0 < tip <= max_fee:
         raise Misconfigured(
             f"{place}.max_priority_fee_gwei is {section.max_priority_fee_gwei!r}: more than zero"
@@ -144,7 +149,7 @@ def _sweeps(place: str, section: SweepsSection | None, house: Asset) -> SweepPol
         return None
     return SweepPolicy(
         every_seconds=section.every_seconds,
-        minimum=_units(f"{place}.minimum", house, section.minimum) or 0,
+        minimum=units(f"{place}.minimum", house, section.minimum) or 0,
         max_gas_percent=section.max_gas_percent,
         cheap_percent=section.cheap_percent,
         max_age_seconds=section.max_age_hours * 3600,
@@ -160,7 +165,7 @@ def _relay(place: str, section: RelaySection) -> RelayPolicy | None:
         per_payer=section.per_payer,
         per_hour=section.per_hour,
         max_gas_percent=section.max_gas_percent,
-        max_fee=_units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0,
+        max_fee=units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0,
     )
 
 
@@ -169,17 +174,17 @@ def _x402(place: str, section: X402Section, coin: Asset) -> X402Policy | None:
         return None
     return X402Policy(
         per_hour=section.per_hour,
-        gas_per_hour=_units(f"{place}.gas_per_hour", coin, section.gas_per_hour) or 0,
+        gas_per_hour=units(f"{place}.gas_per_hour", coin, section.gas_per_hour) or 0,
         max_gas_percent=section.max_gas_percent,
-        max_fee=_units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0,
+        max_fee=units(f"{place}.max_fee_gwei", GWEI, section.max_fee_gwei) or 0,
     )
 
 
 def _feed(place: str, section: FeedSection) -> Feed:
     base, quote = section.pair.split("/")
     unit = Asset(section.pair, section.decimals, section.decimals)
-    minimum = _units(f"{place}.minimum", unit, section.minimum) or 0
-    maximum = _units(f"{place}.maximum", unit, section.maximum) or 0
+    minimum = units(f"{place}.minimum", unit, section.minimum) or 0
+    maximum = units(f"{place}.maximum", unit, section.maximum) or 0
     if minimum >= maximum:
         raise Misconfigured(
             f"{place}.maximum is {section.maximum!r}: more than the minimum"
@@ -204,7 +209,7 @@ def _feed(place: str, section: FeedSection) -> Feed:
 def _tiers(place: str, sections: list[ConfirmationSection], house: Asset) -> tuple[Tier, ...]:
     """Ascending by sum, the last without a limit: what is above every limit is `finalized`."""
     tiers = [
-        Tier(up_to=_units(f"{place}.confirmations.up_to", house, s.up_to), required=s.required)
+        Tier(up_to=units(f"{place}.confirmations.up_to", house, s.up_to), required=s.required)
         for s in sections
     ]
     limits = [tier.up_to for tier in tiers if tier.up_to is not None]
@@ -216,15 +221,6 @@ def _tiers(place: str, sections: list[ConfirmationSection], house: Asset) -> tup
     if not tiers or tiers[-1].up_to is not None:
         tiers.append(Tier(up_to=None, required="finalized"))
     return tuple(tiers)
-
-
-def _units(place: str, asset: Asset, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return asset.parse(text)
-    except InvalidAmount as error:
-        raise Misconfigured(f"{place} is {text!r}: {error.detail}") from None
 
 
 def _once(place: str, key: str, values: list[str]) -> None:

@@ -37,6 +37,8 @@ class NativeSection(Section):
     decimals: Annotated[int, Field(ge=0, le=30)] = 18
     quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
     slip44: Count = 60
+    hot_target: Amount | None = None
+    hot_max: Amount | None = None
 
 
 class Eip3009Section(Section):
@@ -55,6 +57,8 @@ class TokenSection(Section):
     quote_decimals: Annotated[int, Field(ge=0, le=30)] = 6
     fee_on_transfer: bool = False
     eip3009: Eip3009Section | None = None
+    hot_target: Amount | None = None
+    hot_max: Amount | None = None
 
 
 class FeedSection(Section):

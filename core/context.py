@@ -58,22 +58,10 @@ class QuoteSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """How much of an asset hot wallets on a network should hold: refilled to `target` when below
-    half of it, and what is above `most` leaves. Base units."""
-
-    network: str
-    asset: str
-    target: int
-    most: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MoveSettings:
     """`hold_new_addresses`: a venue's address that was never seen before waits for a person."""
 
     hold_new_addresses: bool = True
-    levels: tuple[Level, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)

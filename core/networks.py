@@ -34,6 +34,18 @@ class Eip3009:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HotLevel:
+    """How much of an asset the hot wallets of a network hold, in base units (MONEY 5).
+
+    Below half of `target` a move from the treasury fills them up to it; above `most` (None: no
+    limit) a move to the treasury leaves `target`.
+    """
+
+    target: int
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """An asset on one network. `address` is lower-case 0x hex, or NATIVE."""
 
@@ -42,6 +54,7 @@ class Token:
     fee_on_transfer: bool = False
     eip3009: Eip3009 | None = None  # None: x402 does not take it
     asset_id: str = ""  # CAIP-19
+    hot: HotLevel | None = None  # None: nothing is moved without a command
 
     @property
     def is_native(self) -> bool:

@@ -63,10 +63,13 @@ async def _run(url: str, network: Network, keys: dict[str, str], adapter: Exchan
             poll_seconds=0.1,
             lease_seconds=LEASE_SECONDS,
         )
+        sending = Sending(
+            context, network, endpoints, LocalSigner(keys), lease_seconds=LEASE_SECONDS
+        )
         await asyncio.gather(
             context.listener.run(CHANNELS),
             moves.run(),
             arrivals.run(context),
-            Sending(context, network, endpoints, LocalSigner(keys)).run(),
+            sending.run(),
             follow(context, network, endpoints, Desk()),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from core.clock import wall
 from core.context import MoveSettings
 from core.db import Database
 from core.errors import Conflict, Invalid, OrderRefused, OutcomeUnknown, VenueUnavailable
+from core.networks import HotLevel
 from exchanges.numbers import ONE
 from exchanges.types import WithdrawalOrder
 from ledger.accounts import EQUITY, exchange, transit
@@ -19,7 +21,7 @@ from ledger.journal import Entry, Kind, Posting, post, transfer
 from tests.integration.treasury.moving import FEE, HELD, Moving, open_moving
 from tests.waiting import eventually
 from tests.world import Deployed, chain, connect
-from treasury import moves
+from treasury import hot_levels, moves
 from treasury.move_tables import Move
 
 LOST = OutcomeUnknown("no answer")
@@ -378,3 +380,20 @@ async def test_fiat_is_in_transit_from_the_order_to_the_statement(moving: Moving
         await post(session, [entry("statement:1", Kind.BANK, arrived)])
     await moving.loop.heard(named(number))
     await moving.until(number, "done")
+
+
+async def test_hot_wallets_are_kept_at_their_level(moving: Moving) -> None:
+    """One proposal at a time; a person may turn it down, and is left alone for a while."""
+    context = moving.world.context
+    network = context.catalog.networks[moving.network]
+    token = replace(network.tokens[0], hot=HotLevel(target=2 * ONE, most=4 * ONE))
+    assert await hot_levels.look(context, network, token)
+    assert not await hot_levels.look(context, network, token)
+    [row] = await moving.world.rows("moves")
+    assert (row.source, row.destination, row.amount) == ("hot", "treasury", HELD - 2 * ONE)
+    assert (row.trigger, row.initiator) == ("policy", "")
+    async with context.database.begin() as session:
+        await moves.cancel(session, context, row.id)
+    assert not await hot_levels.look(context, network, token)
+    context.clock.set_offset(context.clock.offset + 2 * hot_levels.AGAIN)
+    assert await hot_levels.look(context, network, token)

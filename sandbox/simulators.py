@@ -65,7 +65,7 @@ class Simulators:
         certificates.ensure(self.ca_file.parent)
         if not state.coinbase_key:
             state.coinbase_key = f"organizations/{uuid4()}/apiKeys/{uuid4()}"
-            state.coinbase_secret = _ec_key()
+            state.coinbase_secret = ec_key()
         url = f"http://{self.host('control')}"
         write(self._data / CONTROL, {"url": url, "secret": self._secret})
         self._told(state, chains).write(self._directory)
@@ -74,7 +74,7 @@ class Simulators:
     def _told(self, state: State, chains: Sequence[Chain]) -> Told:
         decimals = {token.symbol: token.decimals for token in TOKENS}
         worth = ("ETH/USD", "EUR/USD", "USDC/USD", "USDT/USD")
-        public = _public_of(state.coinbase_secret)
+        public = public_of(state.coinbase_secret)
         return Told(
             seed=state.simulator_seed,
             secret=self._secret,
@@ -181,7 +181,7 @@ def _listen() -> socket.socket:
     return bound
 
 
-def _ec_key() -> str:
+def ec_key() -> str:
     """A new key for ES256, as the venue hands them out: PEM, SEC 1."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -197,7 +197,8 @@ def _ec_key() -> str:
     )
 
 
-def _public_of(pem: str) -> str:
+def public_of(pem: str) -> str:
+    """Of a private key."""
     from cryptography.hazmat.primitives import serialization
 
     public = serialization.load_pem_private_key(pem.encode(), None).public_key()

@@ -24,6 +24,7 @@ from core.db import plain_url
 from core.errors import BezantError, Misconfigured
 from sandbox.bench import (
     catch_up,
+    conversions,
     delivery,
     http,
     journal,
@@ -46,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "watched": watched.measure,
     "journal": journal.measure,
     "quotes": quotes.measure,
+    "conversions": conversions.measure,
     "reconciliation": reconciliation.measure,
     "resources": resources.measure,
 }

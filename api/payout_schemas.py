@@ -30,6 +30,12 @@ class PayoutRequest(schemas.Body):
     reference: schemas.Reference | None = None
 
 
+class ExplainRequest(PayoutRequest):
+    """`wallet`: a customer's that is to pay, as in `POST /v1/wallets/{id}/payouts`."""
+
+    wallet: Annotated[str, Field(max_length=64)] | None = None
+
+
 class BatchRequest(schemas.Body):
     """All of them, or none."""
 
@@ -135,12 +141,15 @@ class Refund(schemas.Shown):
 
 
 class Explanation(schemas.Shown):
-    """A dry run: which rule would fire, what it would cost, whether there is enough."""
+    """A dry run: which rule would fire, what it would cost, whether there is enough, and whether
+    the limits of a customer's wallet allow it."""
 
     object: Literal["payout_explanation"]
     status: Status
     reasons: list[str]
     network_fee: str
     funds: dict[str, Any]
+    wallet: str | None
+    limits: dict[str, Any] | None = Field(description="Of that wallet; null without one.")
     policy: dict[str, Any]
     screening: dict[str, Any]

@@ -70,12 +70,15 @@ async def list_all(
 
 
 @router.post("/payouts/explain", response_model=shapes.Explanation)
-async def explain(body: shapes.PayoutRequest, request: Request, caller: Reader) -> Response:
+async def explain(body: shapes.ExplainRequest, request: Request, caller: Reader) -> Response:
     """A dry run: nothing is set aside or remembered."""
     context: Context = request.app.state.context
     merchant_id = merchant_of(caller)
+    wallet_id = queries.read_id("wallet", "wal", body.wallet)
     async with context.database.read() as session:
-        found = await explain_payout(session, context, merchant_id, caller.key_id, _new(body))
+        found = await explain_payout(
+            session, context, merchant_id, caller.key_id, _new(body), wallet_id
+        )
     return paging.json(found)
 
 
@@ -164,7 +167,8 @@ async def show_batch(batch: str, request: Request, caller: Reader) -> Response:
 
 
 def _new(body: shapes.PayoutRequest) -> NewPayout:
-    return NewPayout(**body.__dict__)
+    asked = set(shapes.PayoutRequest.model_fields)  # what a dry run names besides is not the payout
+    return NewPayout(**body.model_dump(include=asked))
 
 
 def _initiator(caller: Principal) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core import ids
 from core.addresses import checksum
 from core.context import Context
-from ledger.accounts import Debt, merchant
+from core.errors import Conflict
+from core.money import Asset
+from ledger.accounts import Debt, merchant, wallet
+from payments import customer_wallets, wallet_limits
 from payments.payout_facts import ALLOWED, PayoutFact, judge
 from payments.payout_requests import NewPayout, ground, read
+from payments.wallet_tables import Wallet
 from risk import addressbook, policies, screening
 from risk.rules import Initiator, Request
 
@@ -24,9 +29,14 @@ async def explain(
     merchant_id: UUID,
     key_id: UUID,
     request: NewPayout,
+    wallet_id: UUID | None = None,
 ) -> dict[str, Any]:
     """A dry run, in a session that the caller rolls back. The signer is not asked: its limits
-    may still want approvals. Raises as a request does, but not for want of funds."""
+    may still want approvals. wallet_id: of a customer's wallet that is to pay. Raises as a request
+    does, but not for want of funds or for a wallet's limits; NotFound without such a wallet."""
+    paying = None
+    if wallet_id is not None:
+        paying = await customer_wallets.find(session, wallet_id, merchant_id)
     on = await ground(session, context, merchant_id, [request.address])
     one = read(on, request)
     asset = one.token.asset
@@ -68,7 +78,10 @@ async def explain(
         )
     )
     needed = one.amount + (0 if one.fee_paid_by == "house" else one.quote.units)
-    has = await _available(session, merchant_id, asset.symbol)
+    source = merchant(merchant_id, Debt.AVAILABLE)
+    if paying is not None:
+        source = wallet(paying.id, Debt.AVAILABLE)
+    has = await _balance(session, source, asset.symbol)
     return {
         "object": "payout_explanation",
         "status": answer.status.value,
@@ -84,13 +97,33 @@ async def explain(
             "available": asset.format(has),
             "enough": has >= needed,
         },
+        "wallet": ids.show("wal", paying.id) if paying is not None else None,
+        "limits": paying and await _limits(session, context, paying, asset, one.amount, on.now),
         "policy": decision.json(),
         "screening": {"verdict": verdict.outcome.value, "reasons": list(verdict.reasons)},
         "known_destination": entry is not None,
     }
 
 
-async def _available(session: AsyncSession, merchant_id: UUID, asset: str) -> int:
+async def _limits(
+    session: AsyncSession, context: Context, paying: Wallet, asset: Asset, units: int, now: datetime
+) -> dict[str, Any]:
+    """What may leave the wallet, and whether this may; null: as much as there is."""
+    left = await wallet_limits.left(session, paying.id, asset.symbol, now)
+    reason: str | None = None
+    try:
+        await wallet_limits.check(session, context.catalog, paying, asset.symbol, units, now)
+    except Conflict as error:
+        reason = error.detail
+    shown = [None if one is None else asset.format(one) for one in left]
+    return {
+        "per_transfer": shown[0],
+        "left_today": shown[1],
+        "allowed": reason is None,
+        "reason": reason,
+    }
+
+
+async def _balance(session: AsyncSession, account: str, asset: str) -> int:
     query = text("select balance from account_balances where account = :a and asset = :s")
-    account = merchant(merchant_id, Debt.AVAILABLE)
     return -int(await session.scalar(query, {"a": account, "s": asset}) or 0)

@@ -61,6 +61,19 @@ async def check(
         )
 
 
+async def left(
+    session: AsyncSession, wallet_id: UUID, asset: str, now: datetime
+) -> tuple[int | None, int | None]:
+    """Base units that may leave at once, and yet within these 24 hours; None: no limit."""
+    limit = await session.get(WalletLimit, (wallet_id, asset))
+    if limit is None:
+        return None, None
+    if limit.per_day is None:
+        return limit.per_transfer, None
+    gone = await spent(session, wallet_id, asset, now - DAY)
+    return limit.per_transfer, max(0, limit.per_day - gone)
+
+
 async def spent(session: AsyncSession, wallet_id: UUID, asset: str, since: datetime) -> int:
     """Base units that left after `since`, or are on their way."""
     moved = select(func.coalesce(func.sum(Transfer.amount), 0)).where(

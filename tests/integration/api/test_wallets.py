@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from api.payout_schemas import Explanation
 from api.wallet_schemas import Customer, Limits, Transfer, Wallet
 from core import ids
 from ledger.accounts import Debt, Role, place, wallet
@@ -221,6 +222,41 @@ async def test_limits(shop: Shop) -> None:
     assert (await shop.move("1")).status == 201, "another day"
     assert (await shop.limit()).json["limits"][0]["per_day"] is None
     assert (await shop.move("20")).status == 201
+
+
+async def test_a_dry_run_knows_the_wallet_and_its_limits(shop: Shop) -> None:
+    world, path = shop.world, "/v1/payouts/explain"
+    body = {"amount": "40", "asset": "USDC", "network": NETWORK, "address": PAYEE}
+
+    async def told(amount: str = "40", **changes: Any) -> Any:
+        asked = {**body, "wallet": shop.anna, "amount": amount, **changes}
+        answer = await world.one.post(path, asked)
+        assert answer.status == 200, answer.body
+        Explanation.model_validate(answer.json)
+        return answer.json
+
+    free = await told("100")
+    assert free["wallet"] == shop.anna
+    assert free["funds"]["available"] == "100.000000"
+    assert free["funds"]["enough"] is False, "the fee is the wallet's too"
+    nothing = {"per_transfer": None, "left_today": None, "allowed": True, "reason": None}
+    assert free["limits"] == nothing
+    await shop.limit(per_transfer="40", per_day="60")
+    assert (await shop.move("30")).status == 201
+    within, above = await told("30"), await told("30.000001")
+    assert within["funds"]["enough"] is True
+    assert within["limits"] == {**nothing, "per_transfer": "40.000000", "left_today": "30.000000"}
+    assert (above["limits"]["allowed"], above["status"]) == (False, "approved")
+    assert "30.000000 USDC may still leave" in above["limits"]["reason"]
+    assert (await told("41"))["limits"]["reason"].startswith("at most 40.000000 USDC")
+    assert (await shop.pay_out("30.000001")).code == "limit_exceeded", "as it was told"
+
+    mine = await world.one.post(path, body)
+    assert (mine.json["wallet"], mine.json["limits"]) == (None, None)
+    for client, number in ((world.two, shop.anna), (world.one, "wal_01h455vb4pex5vsknk084sn02q")):
+        answer = await client.post(path, {**body, "wallet": number})
+        assert (answer.status, answer.code) == (404, "not_found")
+    assert (await world.one.post("/v1/payouts", {**body, "wallet": shop.anna})).status == 422
 
 
 async def test_limits_hold_under_haste(shop: Shop) -> None:

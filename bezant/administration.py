@@ -21,13 +21,14 @@ from merchants.tables import ApiKey
 def installation(file: Path | None, directory: Path | None = None) -> Settings:
     """As everywhere; where no bezant.toml is named or here, the running sandbox's, which lives in
     `directory` if one is given."""
-    if file or (directory is None and _is_configured()):
+    if file or (directory is None and is_configured()):
         return load(file)
     found = environment_of_sandbox(sandbox_dir(directory))
     return load(None, found) if found else load(None)
 
 
-def _is_configured() -> bool:
+def is_configured() -> bool:
+    """Whether a bezant.toml is named, or lies here."""
     return bool(os.environ.get("BEZANT_CONFIG")) or Path("bezant.toml").exists()
 
 

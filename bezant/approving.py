@@ -9,11 +9,13 @@ from pathlib import Path
 
 import click
 
+from bezant import naming
 from bezant.client import find
+from bezant.naming import Names
 from bezant.printing import show
-from core.errors import Refused
+from core.errors import BezantError, Refused
 from core.money import crypto
-from core.networks import NATIVE
+from core.networks import NATIVE, Catalog
 from sandbox.shop import Shop
 from wallets.addresses import checksum
 from wallets.intents import Payment
@@ -34,18 +36,23 @@ def run(
     url: str | None,
     api_key: str | None,
     data_dir: Path | None,
+    config: Path | None = None,
 ) -> None:
-    """Raises Invalid when what the service hands out is no approval of this very payout."""
+    """Raises Invalid when what the service hands out is no approval of this very payout, Refused
+    when it shows another one than what is to be signed."""
     harden()
+    known = naming.catalog(config, url, data_dir)
 
     async def work() -> None:
         async with find(url, api_key, data_dir).enter() as shop:
-            await _approve(shop, payout, key, yes, as_json)
+            await _approve(shop, payout, key, yes, as_json, known)
 
     asyncio.run(work())
 
 
-async def _approve(shop: Shop, payout: str, key: Path, yes: bool, as_json: bool) -> None:
+async def _approve(
+    shop: Shop, payout: str, key: Path, yes: bool, as_json: bool, known: Catalog | None
+) -> None:
     standing = await shop.get(f"/payouts/{payout}")
     if standing["approval"] is None:
         raise Refused(f"{payout} waits for nobody's approval: it is {standing['status']}")
@@ -53,11 +60,9 @@ async def _approve(shop: Shop, payout: str, key: Path, yes: bool, as_json: bool)
     payment, chain_id = payment_of(asked["typed_data"])
     if payment.id != payout:
         raise Refused(f"the service hands out {payment.id} for {payout}: nothing was signed")
-    for line in words(payment, chain_id):
+    named = naming.names(payment, chain_id, known, standing)
+    for line in words(payment, chain_id, named, await _payee(shop, payment.to)):
         click.echo(line, err=True)
-    summary = str(asked["typed_data"].get("summary", ""))
-    if summary:
-        click.echo(f"The service calls it: {summary[:200]}", err=True)
     if not yes:
         click.confirm("Sign this?", abort=True, err=True)
     approver, signature = sign(payment, chain_id, key)
@@ -65,17 +70,28 @@ async def _approve(shop: Shop, payout: str, key: Path, yes: bool, as_json: bool)
     show(await shop.post(f"/payouts/{payout}/approve", body), as_json)
 
 
-def words(payment: Payment, chain_id: int) -> list[str]:
-    """What is signed, from the signed fields alone; a token's decimals are not among them."""
-    if payment.token == NATIVE:
-        amount = f"{_COIN.format(payment.amount)} of the network's coin"
-    else:
-        amount = f"{payment.amount} base units of the token {checksum(payment.token)}"
+async def _payee(shop: Shop, address: str) -> str:
+    """As the service's address book calls it; "" where it does not, or the key may not read it."""
+    try:
+        found = (await shop.get(f"/addressbook?address={address}"))["data"]
+    except BezantError:
+        return ""
+    return naming.clean(found[0]["label"]) if found else ""
+
+
+def words(payment: Payment, chain_id: int, named: Names, payee: str = "") -> list[str]:
+    """What is signed, field by field, and beside it what it is called and who calls it so."""
+    asset = named.asset
+    of = "the network's coin" if payment.token == NATIVE else f"token {checksum(payment.token)}"
     until = datetime.fromtimestamp(payment.expires_at, UTC)
+    book = [f"           {payee!r} in the service's address book"] if payee else []
+    chain = f"{chain_id} ({named.network})" if named.network else f"{chain_id}"
     return [
-        f"Payout {payment.id} on chain {chain_id}",
-        f"  pays     {amount}",
+        f"Payout {payment.id} on chain {chain}",
+        f"  pays     {asset.format(payment.amount)} {asset.symbol}",
+        f"           {payment.amount} base units of {of}; name and decimals by {named.source}",
         f"  to       {checksum(payment.to)}",
+        *book,
         f"  fee      at most {_COIN.format(payment.fee_cap)} of the network's coin",
         f"  until    {until:%Y-%m-%d %H:%M:%S} UTC",
         f"  asked by {payment.initiator or 'a rule'}",

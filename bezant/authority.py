@@ -216,6 +216,7 @@ def wallet_rotate(
 @click.option("--url", help="The service (else the sandbox of this machine).")
 @click.option("--api-key", envvar="BEZANT_API_KEY", help="A key of that service.")
 @click.option("--data-dir", type=DIRECTORY, help="Of the sandbox.")
+@click.option("--config", type=FILE, help="Your own bezant.toml: whose names can be believed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def approve(payout: str, as_json: bool, yes: bool, **where: Any) -> None:

@@ -1,0 +1,78 @@
+"""What a payout's signed fields are called: `bezant approve` shows names beside them.
+
+Decimals, symbols and names are not signed. Those of the approver's own bezant.toml can be believed;
+what only the service says is shown as its word, and must at least not contradict what is signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bezant.administration import environment_of_sandbox, is_configured
+from bezant.places import sandbox_dir
+from bezant.settings import load
+from core.errors import InvalidAmount, Refused
+from core.money import Asset, crypto
+from core.networks import NATIVE, Catalog
+from wallets.intents import Payment
+
+OWN, SERVICE = "your bezant.toml", "the service"
+COIN_DECIMALS = 18  # of every EVM network
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`source`: who says so."""
+
+    asset: Asset
+    network: str | None
+    source: str
+
+
+def catalog(config: Path | None, url: str | None, data_dir: Path | None) -> Catalog | None:
+    """The approver's own: the file that is named or here, else that of the sandbox of this machine
+    when no service elsewhere is asked. Raises Misconfigured."""
+    if config is not None or is_configured():
+        return load(config).catalog
+    found = environment_of_sandbox(sandbox_dir(data_dir)) if url is None else None
+    return load(None, found).catalog if found else None
+
+
+def names(
+    payment: Payment, chain_id: int, known: Catalog | None, standing: dict[str, Any]
+) -> Names:
+    """`standing` is the payout as the service shows it. Raises Refused where that is another
+    amount, asset or network than what is to be signed."""
+    if standing["network"] != f"eip155:{chain_id}":
+        raise Refused(f"the service shows {standing['network']}, to be signed is chain {chain_id}")
+    network = known.networks.get(f"eip155:{chain_id}") if known else None
+    token = network.by_address().get(payment.token) if network else None
+    if network is not None and token is not None:
+        found = Names(token.asset, network.name, OWN)
+    else:
+        decimals = len(str(standing["amount"]).partition(".")[2])
+        if payment.token == NATIVE:
+            decimals = COIN_DECIMALS
+        found = Names(crypto(clean(standing["asset"]), decimals), None, SERVICE)
+    _agree(payment, found, standing)
+    return found
+
+
+def _agree(payment: Payment, found: Names, standing: dict[str, Any]) -> None:
+    try:
+        shown = found.asset.parse(str(standing["amount"]))
+    except InvalidAmount:
+        shown = -1
+    if shown != payment.amount or clean(standing["asset"]) != found.asset.symbol:
+        raise Refused(
+            f"the service shows {clean(standing['amount'])} {clean(standing['asset'])}, to be"
+            f" signed are {found.asset.format(payment.amount)} {found.asset.symbol}"
+            f" ({payment.amount} base units): nothing was signed"
+        )
+
+
+def clean(text: object, most: int = 80) -> str:
+    """What another one wrote, fit for a terminal: no control characters, one line."""
+    return "".join(c for c in str(text) if c.isprintable())[:most]

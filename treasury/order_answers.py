@@ -11,6 +11,9 @@ from treasury.conversion_tables import Order
 from treasury.order_machine import Facts
 
 AGAIN_SECONDS = 1  # after a venue that does nothing now
+# However long a venue wants to be left alone, which its adapter sees to (a ban may last for days):
+# a quote's end frees its funds, and a person is told of what is unknown.
+LONGEST_PAUSE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +143,5 @@ def _difference(row: Order, order: VenueOrder) -> str | None:
 
 
 def _pause(retry_after: int | None, now: datetime) -> datetime:
-    return now + timedelta(seconds=AGAIN_SECONDS if retry_after is None else retry_after)
+    seconds = AGAIN_SECONDS if retry_after is None else min(retry_after, LONGEST_PAUSE_SECONDS)
+    return now + timedelta(seconds=seconds)

@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import wall
@@ -57,6 +59,7 @@ log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 30.0
 MARGIN_SECONDS = 5.0  # a call ends before its lease does
+STORES = 3  # tries
 STALL_SECONDS = 5.0  # between the intent and the call: a process that was stopped must not send
 
 _CLAIM = """
@@ -203,7 +206,7 @@ class Orders:
             return answer if isinstance(answer, Shown) else Shown(shown, ())
         try:
             return await self._read(shown, exchange)
-        except VenueUnavailable:  # it is there, that much is known
+        except (VenueUnavailable, OrderRefused):  # it is there, that much is known
             return Shown(shown, ())
 
     async def _ask(self, row: Order, exchange: Exchange) -> Answer:
@@ -222,6 +225,9 @@ class Orders:
         except VenueUnavailable as error:
             log.warning("order_not_asked", order=row.client_id, error=str(error))
             return Away(error.retry_after)
+        except OrderRefused as error:  # the question, not the order: a permission that is gone
+            log.error("order_question_refused", order=row.client_id, error=str(error))
+            return Away(None)
         except TimeoutError:
             return Away(None)
 
@@ -230,6 +236,19 @@ class Orders:
         return Shown(shown, tuple(await exchange.fills(shown.symbol, shown.venue_id)))
 
     async def _store(self, row: Order, answer: Answer) -> None:
+        """The outcome, which nobody else knows, is not given up for a deadlock: two conversions
+        may want the same accounts the other way round, their fills' and then their results'."""
+        for left in reversed(range(STORES)):
+            try:
+                await self._write(row, answer)
+            except (DeadlockDetected, DBAPIError) as error:
+                ended = error.orig if isinstance(error, DBAPIError) else error
+                if not left or not isinstance(ended, DeadlockDetected):
+                    raise
+            else:
+                return
+
+    async def _write(self, row: Order, answer: Answer) -> None:
         """The outcome with all that follows from it, in one transaction, if the row still is what
         the step has read."""
         now = wall()

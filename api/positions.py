@@ -95,7 +95,9 @@ class Positions(schemas.Page[Position]):
     exposure_value: Signed
     unpriced: list[str]
     conversions: Conversions
-    lots_through: int = Field(description="The last entry that `oldest_lot` knows.")
+    lots_through: int | None = Field(
+        description="The last entry that `oldest_lot` knows; null while a long history is read."
+    )
 
 
 class TreasuryLot(schemas.Shown):

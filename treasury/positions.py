@@ -51,15 +51,16 @@ class Position:
 async def positions(context: Context) -> dict[str, Any]:
     """The API's answer, out of balances and stored prices alone; nothing asks a chain or a venue.
 
-    `oldest_lot` is under FIFO, through the entry `lots_through` of the ledger's chain.
+    `oldest_lot` is under FIFO, through the entry `lots_through` of the ledger's chain. Both are
+    null for the moments after a start in which a long history is read.
     """
-    lots = await books.current(context)
+    lots, complete = await books.near(context)
     now = context.clock.now()
     async with context.database.statement() as connection:
         balances = await _balances(connection, context.catalog)
         worth = Worth(context.catalog, await load(connection), now)
     found = _positions(balances)
-    shown = [_shown(worth, one, lots) for one in found]
+    shown = [_shown(worth, one, lots if complete else None) for one in found]
     values = [worth.units(one.symbol, one.held) for one in found]
     exposures = [worth.units(one.symbol, one.exposure) for one in found]
     return {
@@ -73,7 +74,7 @@ async def positions(context: Context) -> dict[str, Any]:
         "exposure_value": worth.show(_sum(exposures)),
         "unpriced": [one.symbol for one in found if worth.rate(one.symbol) is None],
         "conversions": profit_json(worth, balances),
-        "lots_through": lots.seq,
+        "lots_through": lots.seq if complete else None,
     }
 
 
@@ -106,10 +107,10 @@ def _sum(values: list[Fraction | None]) -> Fraction:
     return sum((value for value in values if value is not None), Fraction(0))
 
 
-def _shown(worth: Worth, one: Position, lots: Books) -> dict[str, Any]:
+def _shown(worth: Worth, one: Position, lots: Books | None) -> dict[str, Any]:
     name, catalog = one.symbol, worth.catalog
     rate = worth.rate(name)
-    oldest = lots.by_method[Method.FIFO].oldest(name)
+    oldest = lots.by_method[Method.FIFO].oldest(name) if lots else None
 
     def amount(units: int) -> str:
         return show_units(catalog, name, units)

@@ -45,8 +45,8 @@ class Treasury(Teller):
             house, path, lambda m: m["status"] in ("in_transit", "done", "failed")
         )
         self.say(
-            f"{AMOUNT} ETH leave the hot wallet for [bold]{gone['address']}[/bold], the address"
-            " that Binance itself names"
+            f"{AMOUNT} ETH of the house's own leave its wallet for [bold]{gone['address']}[/bold],"
+            " the address that Binance itself names"
         )
         self.say(f"[yellow]in transit[/yellow] in the books, transaction [bold]{gone['tx_hash']}")
         await self.pause()

@@ -34,7 +34,7 @@ class StoredBalance:
     read_at: datetime
 
     def is_stale(self, now: datetime) -> bool:
-        return now - self.read_at > timedelta(seconds=STALE_SECONDS)
+        return abs(now - self.read_at) > timedelta(seconds=STALE_SECONDS)
 
 
 async def load(connection: Raw) -> dict[tuple[str, str], StoredBalance]:

@@ -106,7 +106,8 @@ def refusal(
     now: datetime,
 ) -> Refusal | None:
     """What `StoredBook.refusal` says, from the ends of a book alone."""
-    if alive_at is None or now - alive_at > timedelta(seconds=HEARD_SECONDS):
+    # From the future as well: after our clock was set back nothing says how old it is.
+    if alive_at is None or abs(now - alive_at) > timedelta(seconds=HEARD_SECONDS):
         return "stale"
     if not trusted:
         return "gap"

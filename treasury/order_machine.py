@@ -53,13 +53,16 @@ class Action(StrEnum):
 class Windows:
     """How long what is waited for. `receive`: how late a venue accepts a request (recvWindow);
     `engine`: how long its engine may work on it; `polling`: over which time it must be absent, and
-    `absent` times at least. After `tell` a person is told. `soonest` and `latest`: between two
-    questions. `watch`: how long an order that ended is looked at for late fills."""
+    `absent` times at least; `questions` of them where that alone is the proof: a clock that is set
+    forward makes no time pass, and so many questions take as long as the windows do. After `tell`
+    a person is told. `soonest` and `latest`: between two questions. `watch`: how long an order
+    that ended is looked at for late fills."""
 
     receive: timedelta = timedelta(seconds=10)
     engine: timedelta = timedelta(seconds=10)
     polling: timedelta = timedelta(seconds=60)
     absent: int = 3
+    questions: int = 24
     tell: timedelta = timedelta(seconds=120)
     soonest: timedelta = timedelta(milliseconds=250)
     latest: timedelta = timedelta(seconds=5)
@@ -154,7 +157,8 @@ def _unknown(facts: Facts, since: datetime, now: datetime, windows: Windows) -> 
             return _ended(OrderStatus.REFUSED, facts, now, windows, dead=True)
     elif _absent(facts, windows) and facts.absent_at is not None:
         last_moment = since + windows.receive + windows.engine
-        if facts.absent_at >= last_moment + windows.polling:
+        asked = facts.absent >= windows.questions
+        if asked and facts.absent_at >= last_moment + windows.polling:
             return _ended(OrderStatus.REFUSED, facts, now, windows)
     due = _next(since, now, windows.soonest, windows.latest)
     return Decision(OrderStatus.UNKNOWN, Action.ASK, due, tell=now >= since + windows.tell)

@@ -117,6 +117,7 @@ async def test_a_book_is_stored_with_its_levels_and_the_markets_that_we_know(wor
         assert await markets.load(connection) == {("binance", "ETH-EUR"): market("ETH-EUR")}
     late = stored.alive_at + timedelta(seconds=2.01) if stored.alive_at else wall()
     assert stored.refusal(late) == "stale"
+    assert stored.refusal(late - timedelta(hours=1)) == "stale"  # our clock was set back
 
 
 async def test_a_gap_and_the_end_of_the_stream_are_not_trusted_until_a_snapshot(

@@ -36,6 +36,7 @@ CENT = ONE // 100
 OPENING = {"ETH": 100 * ONE, "EUR": 500_000 * ONE, "USDT": 500_000 * ONE, "BNB": 10 * ONE}
 SOON = timedelta(milliseconds=10)
 WINDOWS = Windows(
+    questions=3,
     receive=timedelta(milliseconds=30),
     engine=timedelta(milliseconds=30),
     polling=timedelta(milliseconds=80),

@@ -47,6 +47,7 @@ ASSETS = ("ETH", "EUR", "USDT")
 SIDE_BY_SIDE = 12  # conversions of a venue that meet each other's faults
 PATIENCE = 60
 FAST = Windows(
+    questions=3,
     receive=timedelta(milliseconds=100),
     engine=timedelta(milliseconds=100),
     polling=timedelta(milliseconds=300),

@@ -39,7 +39,8 @@ TABLE = [
     ("absent twice", absent(LEFT, 1, 90, 2), 90, "unknown", "ask"),
     ("absent too early", absent(LEFT, 1, 79), 79, "unknown", "ask"),
     ("absent over too short a time", absent(LEFT, 30, 85), 85, "unknown", "ask"),
-    ("absent long enough", absent(LEFT, 15, 80), 80, "refused", "ask"),
+    ("absent long enough", absent(LEFT, 15, 80, 24), 80, "refused", "ask"),
+    ("absent long enough, by too few questions", absent(LEFT, 15, 80, 23), 80, "unknown", "ask"),
     ("open", replace(SHOWN, venue_status=VenueOrderStatus.OPEN), 1, "open", "ask"),
     ("filled, not in the books", SHOWN, 1, "open", "ask"),
     ("filled, half in the books", replace(SHOWN, booked=5), 1, "open", "ask"),
@@ -74,6 +75,23 @@ def test_table(facts: Facts, later: float, status: str, action: str) -> None:
     found = decide(facts, at(later), W)
     assert (found.status, found.action) == (status, action)
     assert (found.due_at is None) == (action == "rest")
+
+
+@pytest.mark.parametrize("stepped_after", [0.3, 1, 5, 30])
+def test_a_clock_that_is_set_forward_proves_nothing(stepped_after: float) -> None:
+    """Ten minutes at once: the order may come to light for as long as it could before."""
+    passed, facts = 0.0, LEFT
+
+    def wall() -> datetime:
+        return at(passed + (600 if passed >= stepped_after else 0))
+
+    while (found := decide(facts, wall(), W)).status is OrderStatus.UNKNOWN:
+        assert found.due_at is not None
+        passed += max(0.0, (found.due_at - wall()).total_seconds())
+        since = facts.absent_since or wall()
+        facts = replace(facts, absent=facts.absent + 1, absent_since=since, absent_at=wall())
+    assert found.status is OrderStatus.REFUSED
+    assert passed >= (W.receive + W.engine + W.polling).total_seconds() * 0.9
 
 
 def test_a_person_is_told_after_a_while() -> None:

@@ -3,6 +3,7 @@ explained as a Break that closes when the other side arrives."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -26,6 +27,7 @@ from ledger.verify import verify
 from reconciliation import resolving
 from tests.integration.treasury.converting import converting
 from treasury import bank_deciding, bank_statements, moves
+from treasury.move_work import Moves
 from treasury.moves import NewMove
 
 KEY = "key_01h455vb4pex5vsknk084sn02q"
@@ -121,6 +123,11 @@ async def test_a_move_is_closed_by_its_line(banking: Banking) -> None:
     assert await banking.breaks() == []
     [line] = await banking.lines()
     assert (line["status"], line["matched_with"]) == ("matched", [number])
+    move_id = ids.read("mov", number)
+    assert move_id is not None
+    await Moves(banking.context, {}).step(move_id)  # the worker has heard of it
+    async with banking.context.database.read() as session:
+        assert (await moves.show(session, banking.context, move_id))["status"] == "done"
 
 
 async def test_a_statement_and_a_line_count_once(banking: Banking) -> None:
@@ -242,6 +249,25 @@ async def test_an_export_with_balances_newest_first(banking: Banking) -> None:
     assert await banking.balance("bank:other") == 223_406
     with pytest.raises(Invalid, match="differs from that of row 2"):
         await banking.take("\n".join(rows).replace("2.234,06", "2.234,07"), "other")
+
+
+async def test_at_once_is_as_one_after_the_other(banking: Banking) -> None:
+    content = f"Date,Amount,Text\n{on(0)},80.00,a"
+    asked = NewMove("EUR", "80.00", None, "binance", "bank:main", KEY)
+    context = banking.context
+    async with context.database.begin() as session:
+        number = (await moves.create(session, context, asked))["id"]
+
+    async def approve() -> None:
+        async with context.database.begin() as session:
+            await moves.approve(session, context, ids.read("mov", number), KEY)
+
+    take = [banking.take(content, opening="0", closing="80.00") for _ in range(3)]
+    await asyncio.gather(*take, approve(), approve())
+    assert await banking.balance("bank:main") == 8_000
+    assert await banking.balance(f"transit:{number}") == 0
+    assert await banking.balance("suspense") == 0
+    assert await banking.breaks() == []
 
 
 async def test_history_cannot_be_changed(banking: Banking) -> None:

@@ -27,7 +27,14 @@ from binance.exceptions import (
 
 from core.errors import Misconfigured, VenueError, VenueUnavailable
 from exchanges.binance.clock import VenueClock
-from exchanges.binance.errors import OUTSIDE_WINDOW, BadAnswer, bad_answer, read_json, translate
+from exchanges.binance.errors import (
+    OUTSIDE_WINDOW,
+    BadAnswer,
+    bad_answer,
+    read_json,
+    reading,
+    translate,
+)
 from exchanges.binance.limits import Limits
 
 RECV_WINDOW_MS = 10_000
@@ -123,7 +130,9 @@ class Client(AsyncClient):  # type: ignore[misc]
     async def measure(self) -> None:
         """Asks for the venue's time."""
         started = self.clock.started()
-        self.clock.measured(started, int((await self.get_server_time())["serverTime"]))
+        answer = await self.get_server_time()
+        with reading("its time"):
+            self.clock.measured(started, int(answer["serverTime"]))
 
     async def keep_time(self) -> None:
         """Measures the clock where it was not lately; before anything is signed."""

@@ -12,6 +12,7 @@ from core.errors import Invalid, InvalidAmount
 from core.money import Asset
 
 LONGEST_TEXT = 10_000
+LARGEST = 10**24  # minor units: more is no bank account's, and sums of many stay countable
 _SEPARATOR = "\x1f"
 
 
@@ -88,9 +89,12 @@ def amount_of(asset: Asset, text: str, where: str) -> int:
     """`-12.50` -> -1250. Raises Invalid naming the place."""
     sign = -1 if text.startswith("-") else 1
     try:
-        return sign * asset.parse(text.removeprefix("-").removeprefix("+"))
+        units = asset.parse(text.removeprefix("-").removeprefix("+"))
     except InvalidAmount as error:
         raise unreadable(f"{where}: {error.detail}") from None
+    if units > LARGEST:
+        raise unreadable(f"{where}: {text[:80]} is more than an account holds")
+    return sign * units
 
 
 def unreadable(detail: str) -> Invalid:

@@ -19,6 +19,7 @@ from treasury.bank_files import LONGEST_TEXT, Line, Statement, amount_of, unread
 
 FORMAT = "camt.053"
 _NAMESPACE = "{urn:iso:std:iso:20022:tech:xsd:camt.053.001."
+LONGEST_NUMBER = 200  # ISO 20022 allows 35
 _BOOKED = "BOOK"  # pending and informational entries move nothing
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)  # PRCD: the closing balance of the one before
 _REFERENCES = ("AcctSvcrRef", "NtryRef")
@@ -56,6 +57,8 @@ def read(content: str | bytes, account: BankAccount) -> list[Statement]:
 
 def _statement(node: ElementTree.Element, account: BankAccount) -> Statement:
     number = _text(node, "Id", "a statement")
+    if len(number) > LONGEST_NUMBER:
+        raise unreadable(f"a statement's Id has {len(number)} characters")
     where = f"statement {number}"
     _check_account(node, account, where)
     opening, opened_on = _balance(node, account.asset, _OPENING, where)

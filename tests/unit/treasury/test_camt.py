@@ -124,6 +124,8 @@ def test_a_document_type_is_refused(before: str) -> None:
         (document(entries=entry("1.001")), "2 decimals"),
         (document(entries=entry("1e3")), "not a decimal amount"),
         (document(entries=entry("-1.00")), "has a sign"),
+        (document(entries=entry("1" + "0" * 30)), "more than an account holds"),
+        (document().replace("2026-11/1", "x" * 300), "300 characters"),
         (document(entries=entry("1.00", "BOTH")), "no amount with a direction"),
         (document().replace("2026-11-21", "soon"), "soon is no date"),
     ],

@@ -25,6 +25,7 @@ from sandbox.processes import Child
 from sandbox.state import State, write
 from sandbox.world import TOKENS, Chain
 
+TIMEOUT_SECONDS = 4  # they are near, and some faults are silence
 READY_SECONDS = 30
 
 
@@ -109,12 +110,14 @@ class Simulators:
             f'url = "{self.binance_url}"',
             f'ws_api_url = "ws://{binance}/ws-api/v3"',
             f'stream_url = "ws://{binance}"',
+            f"timeout_seconds = {TIMEOUT_SECONDS}",
             f"networks = {{ {words[Venue.BINANCE]} }}",
             "",
             "[exchanges.coinbase]",
             f'url = "{self.coinbase_url}"',
             f'stream_url = "wss://{coinbase}"',
             f"ca_file = {json.dumps(str(self.ca_file))}",
+            f"timeout_seconds = {TIMEOUT_SECONDS}",
             f"networks = {{ {words[Venue.COINBASE]} }}",
         ]
 

@@ -57,28 +57,28 @@ async def screened(context: Context, payout_ids: Sequence[UUID]) -> dict[UUID, s
             Screening.subject == screening.PAYOUT, Screening.subject_id.in_(payout_ids)
         )
         known = {one.subject_id: one for one in await session.scalars(query)}
-        return {row.id: await _screened(session, context, row, known.get(row.id)) for row in rows}
+        now = context.clock.now()
+        born = {number: one.created_at for number, one in known.items()}
+        fresh = {
+            number: one.verdict
+            for number, one in known.items()
+            if one.status == "done" and now - one.updated_at < FRESH
+        }
+        asked = [_asked(row) for row in rows if row.id not in fresh]
+        said = await screening.screen(session, context, asked, now)
+    words = {n: _word(verdict, now - born.get(n, now)) for n, verdict in said.items()}
+    return {row.id: fresh.get(row.id) or words[row.id] for row in rows}
 
 
-async def _screened(
-    session: AsyncSession, context: Context, row: Payout, known: Screening | None
-) -> str | None:
-    now = context.clock.now()
-    if known is not None and known.status == "done" and now - known.updated_at < FRESH:
-        return known.verdict
-    verdict = await screening.screen(
-        session,
-        context,
-        subject=screening.PAYOUT,
-        subject_id=row.id,
-        network=row.network,
-        address=row.address,
-        now=now,
-        merchant_id=row.merchant_id,
+def _asked(row: Payout) -> screening.NewPayout:
+    return screening.NewPayout(
+        id=row.id, merchant_id=row.merchant_id, network=row.network, address=row.address
     )
-    asked = set(verdict.reasons) == {"screening_unanswered"}
-    young = known is None or now - known.created_at < PATIENCE
-    return None if asked and young else verdict.outcome.value
+
+
+def _word(verdict: screening.Verdict, age: timedelta) -> str | None:
+    unanswered = set(verdict.reasons) == {"screening_unanswered"}
+    return None if unanswered and age < PATIENCE else verdict.outcome.value
 
 
 async def ask(context: Context, signer: Signer, verdicts: Mapping[UUID, str]) -> dict[UUID, Said]:

@@ -59,16 +59,10 @@ async def explain(
             at=on.now,
         ),
     )
-    verdict = await screening.screen(
-        session,
-        context,
-        subject=screening.PAYOUT,
-        subject_id=ids.new(),
-        network=one.network.id,
-        address=one.address,
-        now=on.now,
-        merchant_id=merchant_id,
+    asked = screening.NewPayout(
+        id=ids.new(), merchant_id=merchant_id, network=one.network.id, address=one.address
     )
+    verdict = (await screening.screen(session, context, [asked], on.now))[asked.id]
     answer = judge(
         PayoutFact(
             screening=verdict.outcome,

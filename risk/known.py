@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
 from risk import lists, policies, score
 from risk.lists import Kind
+from risk.rules import ScoreRule
 from risk.score import Score
 from risk.sources import ORACLE, PROVIDER, Opinion
 from risk.tables import Screening, ScreeningAnswer
@@ -28,41 +30,59 @@ def required(context: Context, network: str) -> tuple[str, ...]:
 
 
 async def gather(
-    session: AsyncSession, context: Context, screening: Screening, now: datetime
-) -> Known:
-    """Raises Unavailable `policy_unreadable` for a deposit while the policy cannot be read."""
-    address = screening.address
-    hits = await lists.hits(session, address)
+    session: AsyncSession, context: Context, screenings: Sequence[Screening], now: datetime
+) -> list[Known]:
+    """One for each, in a few statements for all of them; only the score of a deposit, where a rule
+    looks at it, costs some of its own.
+
+    Raises Unavailable `policy_unreadable` for a deposit while the policy cannot be read.
+    """
+    if not screenings:
+        return []
     limit = context.risk.list_max_age
-    scored, rule = None, None
-    if screening.subject == "deposit":
+    age = None if limit is None else await lists.age(session, now)
+    hits = await lists.hits(session, {one.address for one in screenings})
+    answers = await _answers(session, screenings)
+    rules: Sequence[ScoreRule] = ()
+    if any(one.subject == "deposit" for one in screenings):
         rules = (await policies.load(session, context.catalog)).deposits
-        if rules:
-            mixers = tuple(hit.list for hit in hits if hit.kind == Kind.MIXER)
-            scored = score.score(await _facts(session, screening, mixers))
-            named = screening.merchant_id, screening.asset or "", screening.network
+    found = []
+    for one in screenings:
+        listed = hits.get(one.address, [])
+        scored, rule = None, None
+        if rules and one.subject == "deposit":
+            mixers = tuple(hit.list for hit in listed if hit.kind == Kind.MIXER)
+            scored = score.score(await _facts(session, one, mixers))
+            named = one.merchant_id, one.asset or "", one.network
             rule = next((r for r in rules if r.matches(*named, scored.value)), None)
-    return Known(
-        address=address,
-        required=required(context, screening.network),
-        answers=await _answers(session, screening.network, address),
-        hits=tuple(hits),
-        list_age=None if limit is None else await lists.age(session, now),
-        list_max_age=limit,
-        score=scored,
-        score_rule=rule,
-        now=now,
-    )
+        known = Known(
+            address=one.address,
+            required=required(context, one.network),
+            answers=answers.get((one.network, one.address), {}),
+            hits=tuple(listed),
+            list_age=age,
+            list_max_age=limit,
+            score=scored,
+            score_rule=rule,
+            now=now,
+        )
+        found.append(known)
+    return found
 
 
-async def _answers(session: AsyncSession, network: str, address: str) -> dict[str, Answer]:
+async def _answers(
+    session: AsyncSession, screenings: Sequence[Screening]
+) -> dict[tuple[str, str], dict[str, Answer]]:
+    """By network and address, then by source."""
+    places = {(one.network, one.address) for one in screenings}
     query = select(ScreeningAnswer).where(
-        ScreeningAnswer.network == network, ScreeningAnswer.address == address
+        tuple_(ScreeningAnswer.network, ScreeningAnswer.address).in_(places)
     )
-    return {
-        row.source: Answer(row.source, Outcome(row.verdict), row.evidence, row.expires_at)
-        for row in await session.scalars(query)
-    }
+    found: dict[tuple[str, str], dict[str, Answer]] = {}
+    for row in await session.scalars(query.execution_options(populate_existing=True)):
+        answer = Answer(row.source, Outcome(row.verdict), row.evidence, row.expires_at)
+        found.setdefault((row.network, row.address), {})[row.source] = answer
+    return found
 
 
 async def _facts(
@@ -111,23 +131,32 @@ async def _facts(
 async def remember(
     session: AsyncSession,
     context: Context,
-    screening: Screening,
-    source: str,
-    opinion: Opinion,
+    told: Mapping[tuple[str, str, str], Opinion],
     now: datetime,
 ) -> None:
-    """Keeps an answer for every screening of the address until it expires."""
-    row = {
-        "verdict": opinion.outcome.value,
-        "evidence": dict(opinion.evidence),
-        "asked_at": now,
-        "expires_at": now + timedelta(seconds=context.risk.verdict_lifetime),
-    }
-    place = {"network": screening.network, "address": screening.address, "source": source}
+    """Keeps answers, by network, address and source, for every screening of the address until they
+    expire."""
+    if not told:
+        return
+    rows = [
+        {
+            "network": network,
+            "address": address,
+            "source": source,
+            "verdict": opinion.outcome.value,
+            "evidence": dict(opinion.evidence),
+            "asked_at": now,
+            "expires_at": now + timedelta(seconds=context.risk.verdict_lifetime),
+        }
+        for (network, address, source), opinion in sorted(told.items(), key=lambda one: one[0])
+    ]
+    new = insert(ScreeningAnswer).values(rows)
+    said = ("verdict", "evidence", "asked_at", "expires_at")
     await session.execute(
-        insert(ScreeningAnswer)
-        .values(**place, **row)
-        .on_conflict_do_update(index_elements=list(place), set_=row)
+        new.on_conflict_do_update(
+            index_elements=["network", "address", "source"],
+            set_={name: new.excluded[name] for name in said},
+        )
     )
 
 

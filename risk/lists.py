@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -103,15 +104,24 @@ async def _replace(session: AsyncSession, name: str, contents: Contents) -> None
         await session.execute(insert(ScreeningAddress), rows[start : start + _CHUNK])
 
 
-async def hits(session: AsyncSession, address: str) -> list[Hit]:
-    """The lists that name this address (lower case), sanctions first."""
+async def hits(session: AsyncSession, addresses: Collection[str]) -> dict[str, list[Hit]]:
+    """The lists that name these addresses (lower case), sanctions first; only those that some list
+    names. One statement."""
     query = (
-        select(ScreeningAddress.list, ScreeningList.kind, ScreeningAddress.facts)
+        select(
+            ScreeningAddress.address,
+            ScreeningAddress.list,
+            ScreeningList.kind,
+            ScreeningAddress.facts,
+        )
         .join(ScreeningList, ScreeningList.name == ScreeningAddress.list)
-        .where(ScreeningAddress.address == address)
+        .where(ScreeningAddress.address.in_(addresses))
         .order_by(ScreeningList.kind.desc(), ScreeningAddress.list)
     )
-    return [Hit(name, Kind(kind), facts) for name, kind, facts in await session.execute(query)]
+    found: dict[str, list[Hit]] = {}
+    for address, name, kind, facts in await session.execute(query):
+        found.setdefault(address, []).append(Hit(name, Kind(kind), facts))
+    return found
 
 
 async def age(session: AsyncSession, now: datetime) -> int | None:

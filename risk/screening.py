@@ -81,55 +81,71 @@ class NewDeposit:
     house_value: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayout:
+    """A payout whose destination is asked about, in lower case."""
+
+    id: UUID
+    merchant_id: UUID | None
+    network: str
+    address: str
+
+
 async def screen(
-    session: AsyncSession,
-    context: Context,
-    *,
-    subject: str,
-    subject_id: UUID,
-    network: str,
-    address: str,
-    now: datetime,
-    merchant_id: UUID | None = None,
-) -> Verdict:
-    """What is known now, kept in the caller's transaction. A person's decision stands; else lists
-    and answers are judged anew, and where an answer is missing the worker is woken and it holds.
+    session: AsyncSession, context: Context, payouts: Sequence[NewPayout], now: datetime
+) -> dict[UUID, Verdict]:
+    """What is known now of each, kept in the caller's transaction, in a few statements for all. A
+    person's decision stands; else lists and answers are judged anew, and where an answer is missing
+    the worker is woken and it holds.
     """
+    if not payouts:
+        return {}
+    await _make(session, payouts, now)
+    query = (
+        select(Screening)
+        .where(Screening.subject == PAYOUT, Screening.subject_id.in_([p.id for p in payouts]))
+        .order_by(Screening.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    rows = (await session.scalars(query)).all()
+    open_ = [row for row in rows if row.decided_at is None]
+    waking = False
+    for row, known in zip(open_, await gather(session, context, open_, now), strict=True):
+        was_pending = row.status == "pending" and row.reasons
+        settle(row, judge(known), told(known.score), now)
+        if row.status == "pending" and not was_pending:
+            row.due_at, row.attempts, waking = now, 0, True
+    await session.flush()
+    if waking:
+        await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+    return {row.subject_id: verdict_of(row) for row in rows}
+
+
+async def _make(session: AsyncSession, payouts: Sequence[NewPayout], now: datetime) -> None:
+    """Those that are not there yet; sorted, so that two workers do not wait in a circle."""
     made = insert(Screening).values(
-        id=ids.new(),
-        subject=subject,
-        subject_id=subject_id,
-        merchant_id=merchant_id,
-        network=network,
-        address=address,
-        status="pending",
-        verdict=Outcome.HOLD.value,
-        reasons=[],
-        evidence={},
-        attempts=0,
-        due_at=now,
-        created_at=now,
-        updated_at=now,
+        [
+            {
+                "id": ids.new(),
+                "subject": PAYOUT,
+                "subject_id": one.id,
+                "merchant_id": one.merchant_id,
+                "network": one.network,
+                "address": one.address,
+                "status": "pending",
+                "verdict": Outcome.HOLD.value,
+                "reasons": [],
+                "evidence": {},
+                "attempts": 0,
+                "due_at": now,
+                "created_at": now,
+                "updated_at": now,
+            }
+            for one in sorted(payouts, key=lambda one: one.id)
+        ]
     )
     await session.execute(made.on_conflict_do_nothing(constraint="screenings_subject"))
-    row = (
-        await session.scalars(
-            select(Screening)
-            .where(Screening.subject == subject, Screening.subject_id == subject_id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    ).one()
-    if row.decided_at is None:
-        known = await gather(session, context, row, now)
-        found = judge(known)
-        was_pending = row.status == "pending" and row.reasons
-        settle(row, found, told(known.score), now)
-        if row.status == "pending" and not was_pending:
-            row.due_at, row.attempts = now, 0
-            await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
-        await session.flush()
-    return verdict_of(row)
 
 
 def settle(row: Screening, found: Judgement, score: int | None, now: datetime) -> None:

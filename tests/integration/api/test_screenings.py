@@ -10,7 +10,7 @@ import pytest
 from core import ids
 from risk import lists
 from risk.lists import SAMPLE, Kind
-from risk.screening import screen
+from risk.screening import NewPayout, screen
 from tests.integration.api.conftest import NETWORK, World
 from tests.unit.risk.test_formats import LAZARUS, YAN
 
@@ -21,16 +21,13 @@ async def screened(world: World, address: str, payout: UUID | None = None) -> di
     now = world.context.clock.now()
     async with world.context.database.begin() as session:
         await lists.load(session, SAMPLE, name="ofac-sdn", kind=Kind.SANCTIONS, now=now)
-        verdict = await screen(
-            session,
-            world.context,
-            subject="payout",
-            subject_id=payout or ids.new(),
+        one = NewPayout(
+            id=payout or ids.new(),
+            merchant_id=world.ids["one"],
             network=NETWORK,
             address=address,
-            now=now,
-            merchant_id=world.ids["one"],
         )
+        verdict = (await screen(session, world.context, [one], now))[one.id]
     assert verdict.screening is not None
     answer = await world.operator.get(f"{PATH}/{ids.show('scr', verdict.screening)}")
     shown: dict[str, Any] = answer.json

@@ -48,8 +48,7 @@ async def screen(world: World, desk: Desk | None = None) -> int:
     screener = Screener(world.context, provider=desk)
     async with AsyncExitStack() as stack:
         await screener.open(stack)
-        for one in await screener.claim(100):
-            await screener.ask(one)
+        await screener.ask(await screener.claim(100))
     return await screening_work.step(world.context)
 
 

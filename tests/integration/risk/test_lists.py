@@ -23,7 +23,7 @@ async def load(shop: Shop, path: Path, kind: Kind = Kind.SANCTIONS, **more: bool
 
 async def hits(shop: Shop, address: str) -> list[Hit]:
     async with shop.database.read() as session:
-        return await lists.hits(session, address)
+        return (await lists.hits(session, [address])).get(address, [])
 
 
 async def test_a_list_is_replaced_whole(shop: Shop, tmp_path: Path) -> None:

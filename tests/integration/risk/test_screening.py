@@ -19,7 +19,14 @@ from core.errors import Conflict, Invalid, NotFound
 from risk import drafts, lists, screenings
 from risk.lists import SAMPLE, Kind
 from risk.screener import Screener
-from risk.screening import NewDeposit, Verdict, deposit_verdicts, request_deposits, screen
+from risk.screening import (
+    NewDeposit,
+    NewPayout,
+    Verdict,
+    deposit_verdicts,
+    request_deposits,
+    screen,
+)
 from risk.sources import Opinion, SourceAway
 from risk.verdicts import Outcome
 from tests.integration.risk.conftest import Shop
@@ -51,16 +58,8 @@ def with_desk(shop: Shop, **settings: Any) -> Desk:
 
 async def pay(shop: Shop, payout: UUID, address: str = CLEAN, network: str = NETWORK) -> Verdict:
     async with shop.database.begin() as session:
-        return await screen(
-            session,
-            shop.context,
-            subject="payout",
-            subject_id=payout,
-            network=network,
-            address=address,
-            now=shop.now,
-            merchant_id=shop.one,
-        )
+        one = NewPayout(id=payout, merchant_id=shop.one, network=network, address=address)
+        return (await screen(session, shop.context, [one], shop.now))[payout]
 
 
 def deposit(shop: Shop, sender: str = CLEAN, value: int | None = 5_000) -> NewDeposit:
@@ -96,8 +95,7 @@ async def work(shop: Shop, desk: Desk | None = None) -> int:
     async with AsyncExitStack() as stack:
         await screener.open(stack)
         due = await screener.claim(100)
-        for one in due:
-            await screener.ask(one)
+        await screener.ask(due)
     return len(due)
 
 
@@ -202,9 +200,9 @@ async def test_a_crash_is_only_a_delay(shop: Shop) -> None:
     assert await screener.claim(10) == [], "leased"
     await shop.read("update screenings set leased_until = now() returning id")
     [again] = await screener.claim(10)
-    await screener.ask(due)
+    await screener.ask([due])
     assert [r[0] for r in await shop.read("select verdict from screenings")] == ["hold"]
-    await screener.ask(again)
+    await screener.ask([again])
     assert [r[0] for r in await shop.read("select verdict from screenings")] == ["accept"]
 
 
@@ -289,7 +287,7 @@ async def test_a_person_may_be_faster_than_a_source(shop: Shop) -> None:
     [due] = await screener.claim(10)
     async with shop.database.begin() as session:
         await screenings.decide(session, verdict.screening, "accept", "ours", None, shop.now)
-    await screener.ask(due)
+    await screener.ask([due])
     assert (await pay(shop, payout)).accepted
     clean = await pay(shop, ids.new(), "0x" + "cd" * 20)
     desk.says = Outcome.ACCEPT

@@ -83,10 +83,12 @@ _MONEY = frozenset(
         "/v1/refunds/{refund}/confirm",
         "/v1/transfers",
         "/v1/wallets/{wallet}/payouts",
+        "/v1/conversions",
+        "/v1/treasury/moves",
     )
 )
 # Whose bodies name things that must be there.
-_NAMING = frozenset(("/v1/transfers", "/v1/wallets"))
+_NAMING = frozenset(("/v1/transfers", "/v1/wallets", "/v1/conversions"))
 # Where the body tells a repetition: an authorization is settled once, and a check does nothing.
 _BY_BODY = frozenset(("/v1/x402/verify", "/v1/x402/settle"))
 

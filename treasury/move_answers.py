@@ -20,6 +20,8 @@ from treasury.move_cases import ALLOWED, HELD
 from treasury.move_tables import Move, VenueAddress
 from wallets import expected
 
+LONGEST_PAUSE_SECONDS = 30.0  # a ban is the adapter's to keep; a move's people hear of it sooner
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -133,7 +135,7 @@ def _unanswered(row: Move, now: datetime) -> None:
 
 
 def _later(now: datetime, seconds: float | None) -> datetime:
-    return now + timedelta(seconds=max(1.0, seconds or 0.0))
+    return now + timedelta(seconds=min(max(1.0, seconds or 0.0), LONGEST_PAUSE_SECONDS))
 
 
 async def _remember(session: AsyncSession, context: Context, row: Move) -> None:

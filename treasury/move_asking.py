@@ -112,6 +112,9 @@ class Asking:
         except VenueUnavailable as error:
             log.warning("move_not_asked", move=show("mov", row.id), error=str(error))
             return Away(error.retry_after)
+        except OrderRefused as error:  # a right was taken from the key: nothing is known by that
+            log.warning("move_not_asked", move=show("mov", row.id), error=str(error))
+            return Away(None)
         except TimeoutError:
             return Away(None)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 from core.clock import wall
 from core.errors import VenueUnavailable
 from exchanges.types import AccountUpdate, Balance, Book, BookUpdate, Market, Venue
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -34,10 +36,11 @@ class FakeExchange:
         shown = news if isinstance(news, Book) else None
         self._public.put_nowait(BookUpdate(symbol=symbol, book=shown, at=wall()))
 
-    def tell(self, news: str | Exception | None) -> None:
+    def tell(self, news: str | AccountUpdate | Exception | None) -> None:
         """News of an order of ours, by its id, of a balance (None), or the stream's end."""
-        ended = isinstance(news, Exception)
-        self._private.put_nowait(news if ended else AccountUpdate(client_id=news, at=wall()))
+        if not isinstance(news, AccountUpdate | Exception):
+            news = AccountUpdate(client_id=news, at=wall())
+        self._private.put_nowait(news)
 
     async def markets(self) -> Mapping[str, Market]:
         return self._answer("markets", self.listed)
@@ -59,7 +62,7 @@ class FakeExchange:
                 raise news
             yield news
 
-    def _answer(self, what: str, answer: Any) -> Any:
+    def _answer(self, what: str, answer: T) -> T:
         self.asked.append(what)
         if self.down:
             raise VenueUnavailable(f"{self.venue} is switched off")

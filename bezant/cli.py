@@ -239,29 +239,13 @@ def reconcile(scope: str, config: Path | None, data_dir: Path | None, as_json: b
     sys.exit(0 if found["status"] == "clean" else 1)
 
 
-@cli.command()
-@click.argument("measures", nargs=-1)
-@click.option("--quick", is_flag=True, help="Smaller numbers: for the shape, not the figures.")
-@click.option(
-    "--output", type=FILE, default="bench.json", show_default=True, help="All figures as JSON."
-)
-def bench(measures: tuple[str, ...], quick: bool, output: Path) -> None:
-    """How fast, as ratios to a floor taken in the same run.
-
-    MEASURES are of: create read delivery catchup watched journal reconciliation resources; all
-    by default.
-    """
-    from sandbox.bench.main import run
-
-    sys.exit(run(measures, quick=quick, output=output))
-
-
 for command in (
     developers.invoice,
     developers.pay,
     developers.chain,
     developers.listen,
     developers.scenario,
+    developers.bench,
     exporting.export,
     screening.screening,
     banking.statement,

@@ -239,3 +239,21 @@ def scenario(
 
     failed = asyncio.run(play(_find(url, api_key, data_dir), name, as_json, seed))
     sys.exit(1 if failed else 0)
+
+
+@click.command()
+@click.argument("measures", nargs=-1)
+@click.option("--quick", is_flag=True, help="Smaller numbers: for the shape, not the figures.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), default="bench.json",
+    show_default=True, help="All figures as JSON.",
+)  # fmt: skip
+def bench(measures: tuple[str, ...], quick: bool, output: Path) -> None:
+    """How fast, as ratios to a floor taken in the same run.
+
+    MEASURES are of: create read delivery catchup watched journal reconciliation quotes
+    conversions resources; all by default.
+    """
+    from sandbox.bench.main import run
+
+    sys.exit(run(measures, quick=quick, output=output))

@@ -41,24 +41,21 @@ async def explain(
     one = read(on, request)
     asset = one.token.asset
     entry = await addressbook.lookup(session, merchant_id, one.network.id, one.address, on.now)
-    decision = await policies.judge(
-        session,
-        context,
-        Request(
-            reference="",
-            merchant_id=merchant_id,
-            key_id=key_id,
-            initiator=Initiator.KEY,
-            network=one.network.id,
-            asset=asset.symbol,
-            address=one.address,
-            amount=one.amount,
-            house_value=one.house_value,
-            known=entry is not None,
-            group=entry.group if entry else None,
-            at=on.now,
-        ),
+    wish = Request(
+        reference="",
+        merchant_id=merchant_id,
+        key_id=key_id,
+        initiator=Initiator.KEY,
+        network=one.network.id,
+        asset=asset.symbol,
+        address=one.address,
+        amount=one.amount,
+        house_value=one.house_value,
+        known=entry is not None,
+        group=entry.group if entry else None,
+        at=on.now,
     )
+    decision = await policies.judge(session, context, wish)
     asked = screening.NewPayout(
         id=ids.new(), merchant_id=merchant_id, network=one.network.id, address=one.address
     )
@@ -72,9 +69,8 @@ async def explain(
         )
     )
     needed = one.amount + (0 if one.fee_paid_by == "house" else one.quote.units)
-    source = merchant(merchant_id, Debt.AVAILABLE)
-    if paying is not None:
-        source = wallet(paying.id, Debt.AVAILABLE)
+    whose = merchant(merchant_id, Debt.AVAILABLE)
+    source = wallet(paying.id, Debt.AVAILABLE) if paying else whose
     has = await _balance(session, source, asset.symbol)
     return {
         "object": "payout_explanation",

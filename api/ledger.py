@@ -125,19 +125,15 @@ async def accounts(
     """Accounts with their balances, by name. A merchant sees its own."""
     context: Context = request.app.state.context
     async with context.database.read() as session:
-        rows, more = await reads.accounts(
-            session, caller.merchant_id, prefix=prefix, limit=limit, cursor=_read_cursor(cursor)
+        data, more = await reads.accounts(
+            session,
+            context.catalog,
+            caller.merchant_id,
+            prefix=prefix,
+            limit=limit,
+            cursor=_read_cursor(cursor),
         )
-    data = [
-        {
-            "object": "ledger_account",
-            "account": row.account,
-            "asset": reads.symbol(row.asset),
-            "balance": reads.amount(context.catalog, row.asset, row.balance),
-        }
-        for row in rows
-    ]
-    last = _cursor(rows[-1].account, rows[-1].asset) if rows else None
+    last = _cursor(data[-1]["account"], data[-1]["asset"]) if data else None
     return paging.list_json(data, more, last)
 
 

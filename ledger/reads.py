@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import Text, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -32,7 +32,16 @@ class Balance:
 
 
 def amount(catalog: Catalog, asset: str, units: int) -> str:
-    """Base units -> decimal string."""
+    """Base units -> decimal string: all of the asset's decimals, and more where a venue's units
+    have a fraction of one."""
+    places, known = decimals(catalog, asset), catalog.asset(symbol(asset))
+    while known is not None and places > known.decimals and units % 10 == 0:
+        places, units = places - 1, units // 10
+    return Asset(asset, places, places).format(units)
+
+
+def exact(catalog: Catalog, asset: str, units: int) -> str:
+    """Base units -> decimal string with all decimals that this code counts (18 of `EUR@18`)."""
     places = decimals(catalog, asset)
     return Asset(asset, places, places).format(units)
 
@@ -102,26 +111,41 @@ async def shown_balances(
 
 async def accounts(
     session: AsyncSession,
+    catalog: Catalog,
     merchant_id: UUID | None,
     *,
     prefix: str,
     limit: int,
     cursor: tuple[str, str] | None,
-) -> tuple[list[Balance], bool]:
-    """Accounts under `prefix` by name, and whether there are more.
+) -> tuple[list[dict[str, str]], bool]:
+    """The API's accounts under `prefix` by name, one line for each asset, and whether there are
+    more. What is counted in an asset's own units and in venues' is one sum.
 
     `merchant_id` None: an operator, all accounts; else those of what we owe that merchant.
     """
-    key = (AccountBalance.account, AccountBalance.asset)
-    query = select(*key, AccountBalance.balance).where(
-        AccountBalance.account.startswith(prefix, autoescape=True)
-    )
+    key = (AccountBalance.account, func.split_part(AccountBalance.asset, "@", 1))
+    parts = func.string_agg(AccountBalance.asset + "=" + cast(AccountBalance.balance, Text), ",")
+    query = select(*key, parts).where(AccountBalance.account.startswith(prefix, autoescape=True))
     if merchant_id is not None:
         query = query.where(AccountBalance.account.in_(own_accounts(merchant_id)))
     if cursor is not None:
         query = query.where(tuple_(*key) > cursor)
-    rows = (await session.execute(query.order_by(*key).limit(limit + 1))).all()
-    return [Balance(a, s, int(b)) for a, s, b in rows[:limit]], len(rows) > limit
+    query = query.group_by(*key).order_by(*key).limit(limit + 1)
+    rows = (await session.execute(query)).all()
+    found = [
+        {"object": "ledger_account", "account": a, "asset": s, "balance": _sum(catalog, p)}
+        for a, s, p in rows[:limit]
+    ]
+    return found, len(rows) > limit
+
+
+def _sum(catalog: Catalog, parts: str) -> str:
+    """`EUR=100,EUR@18=5` -> their sum, as `amount` shows it."""
+    counted = {code: int(units) for code, _, units in (p.partition("=") for p in parts.split(","))}
+    finest = max(counted, key=lambda code: decimals(catalog, code))
+    places = decimals(catalog, finest)
+    total = sum(u * 10 ** (places - decimals(catalog, code)) for code, u in counted.items())
+    return amount(catalog, finest, total)
 
 
 async def entries(

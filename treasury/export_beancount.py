@@ -17,7 +17,7 @@ from core.context import Context
 from core.ids import show
 from core.money import Asset
 from core.networks import Catalog
-from ledger.reads import amount as exact
+from ledger.reads import exact
 from ledger.reads import symbol
 from treasury import beancount_names as names
 from treasury.export_period import Numbered, Period, entries, instant

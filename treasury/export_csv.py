@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from core.context import Context
 from core.ids import show
-from ledger.reads import amount as exact
+from ledger.reads import exact
 from ledger.reads import symbol
 from treasury.export_period import Numbered, Period, entries, instant
 

@@ -17,8 +17,7 @@ from core.context import Context
 from core.ids import show
 from core.money import Asset
 from core.networks import Catalog
-from ledger.reads import exact
-from ledger.reads import symbol
+from ledger.reads import exact, symbol
 from treasury import beancount_names as names
 from treasury.export_period import Numbered, Period, entries, instant
 from treasury.worth import fine, finest

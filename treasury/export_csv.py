@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from core.context import Context
 from core.ids import show
-from ledger.reads import exact
-from ledger.reads import symbol
+from ledger.reads import exact, symbol
 from treasury.export_period import Numbered, Period, entries, instant
 
 JOURNAL = (

@@ -2,6 +2,7 @@
 
 Decimals, symbols and names are not signed. Those of the approver's own bezant.toml can be believed;
 what only the service says is shown as its word, and must at least not contradict what is signed.
+Where it says nothing, what is signed speaks for itself: base units, or the network's coin.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from core.money import Asset, crypto
 from core.networks import NATIVE, Catalog
 from wallets.intents import Payment
 
-OWN, SERVICE = "your bezant.toml", "the service"
+OWN, SERVICE, NOBODY = "your bezant.toml", "the service", "nobody: shown as it is signed"
 COIN_DECIMALS = 18  # of every EVM network
 
 
@@ -43,31 +44,40 @@ def catalog(config: Path | None, url: str | None, data_dir: Path | None) -> Cata
 def names(
     payment: Payment, chain_id: int, known: Catalog | None, standing: dict[str, Any]
 ) -> Names:
-    """`standing` is the payout as the service shows it. Raises Refused where that is another
-    amount, asset or network than what is to be signed."""
-    if standing["network"] != f"eip155:{chain_id}":
-        raise Refused(f"the service shows {standing['network']}, to be signed is chain {chain_id}")
+    """`standing` is the payout as the service shows it, as far as it does. Raises Refused where
+    that is another amount, asset or network than what is to be signed."""
+    shown = standing.get("network")
+    if shown is not None and shown != f"eip155:{chain_id}":
+        raise Refused(f"the service shows {clean(shown)}, to be signed is chain {chain_id}")
     network = known.networks.get(f"eip155:{chain_id}") if known else None
     token = network.by_address().get(payment.token) if network else None
     if network is not None and token is not None:
         found = Names(token.asset, network.name, OWN)
     else:
-        decimals = len(str(standing["amount"]).partition(".")[2])
-        if payment.token == NATIVE:
-            decimals = COIN_DECIMALS
-        found = Names(crypto(clean(standing["asset"]), decimals), None, SERVICE)
+        found = _told(payment, standing)
     _agree(payment, found, standing)
     return found
 
 
+def _told(payment: Payment, standing: dict[str, Any]) -> Names:
+    asset, amount = standing.get("asset"), standing.get("amount")
+    is_coin = payment.token == NATIVE
+    if asset is None or amount is None:
+        coin = crypto("of the network's coin", COIN_DECIMALS)
+        return Names(coin if is_coin else crypto("base units", 0), None, NOBODY)
+    decimals = COIN_DECIMALS if is_coin else len(str(amount).partition(".")[2])
+    return Names(crypto(clean(asset), decimals), None, SERVICE)
+
+
 def _agree(payment: Payment, found: Names, standing: dict[str, Any]) -> None:
+    asset, amount = standing.get("asset"), standing.get("amount")
     try:
-        shown = found.asset.parse(str(standing["amount"]))
+        shown = payment.amount if amount is None else found.asset.parse(str(amount))
     except InvalidAmount:
         shown = -1
-    if shown != payment.amount or clean(standing["asset"]) != found.asset.symbol:
+    if shown != payment.amount or (asset is not None and clean(asset) != found.asset.symbol):
         raise Refused(
-            f"the service shows {clean(standing['amount'])} {clean(standing['asset'])}, to be"
+            f"the service shows {clean(amount)} {clean(asset)}, to be"
             f" signed are {found.asset.format(payment.amount)} {found.asset.symbol}"
             f" ({payment.amount} base units): nothing was signed"
         )

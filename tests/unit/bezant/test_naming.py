@@ -90,5 +90,17 @@ def test_a_token_that_is_not_configured_is_the_services_word() -> None:
     assert found.source == "the service"
 
 
+def test_a_service_that_names_nothing() -> None:
+    """What is signed is shown as it is; one's own configuration still names it."""
+    (_, pays, of, *_) = words(PAYMENT, w.CHAIN_ID, names(PAYMENT, w.CHAIN_ID, None, {}))
+    assert pays.split() == ["pays", "12500000", "base", "units"]
+    assert "by nobody" in of
+    assert names(PAYMENT, w.CHAIN_ID, OWN, {}).asset == crypto("USDC", 6)
+    with pytest.raises(Refused):
+        names(PAYMENT, w.CHAIN_ID, OWN, {"amount": "1.250000"})
+    with pytest.raises(Refused):
+        names(PAYMENT, w.CHAIN_ID, OWN, {"asset": "DAI"})
+
+
 def test_nothing_writes_into_the_terminal() -> None:
     assert clean("USDC\x1b[2J\r\nETH\u202e") == "USDC[2JETH"

@@ -14,22 +14,24 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from bezant.cli import cli
-from core.errors import BezantError
+from core.errors import BezantError, Refused
 from tests.unit.wallets.signer import world as w
 from wallets.intents import Payment
 from wallets.signer.approvals import digest, recover, typed_data
 
 
 @asynccontextmanager
-async def service(typed: dict[str, Any]) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """Hands out `typed` for any payout; keeps what is handed in."""
+async def service(
+    typed: dict[str, Any], **says: str
+) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+    """Hands out `typed` for any payout, of which it `says` more; keeps what is handed in."""
     posted: list[dict[str, Any]] = []
 
     async def shown(_request: web.Request) -> web.Response:
         return web.json_response({"typed_data": typed, "needed": 2, "given": 0})
 
     async def payout(_request: web.Request) -> web.Response:
-        return web.json_response({"approval": "apr_1", "status": "held"})
+        return web.json_response({"approval": "apr_1", "status": "held", **says})
 
     async def approved(request: web.Request) -> web.Response:
         posted.append(await request.json())
@@ -97,10 +99,24 @@ async def test_a_lying_service_gets_no_signature(tmp_path: Path) -> None:
 
 
 async def test_what_it_shows_is_what_is_signed(tmp_path: Path) -> None:
-    """The service's own words are shown as such, below the ones made of the signed fields."""
+    """The words are made of the signed fields. The service's summary, which is not signed, is not
+    shown; the names it gives are, as its word."""
     payment = asked()
     lie = {**typed_data(payment, w.CHAIN_ID, "ETH", 18), "summary": "0.01 ETH to a friend"}
-    async with service(lie) as (url, posted):
+    says = {"network": w.NETWORK, "asset": "ETH", "amount": "5.000000000000000000"}
+    async with service(lie, **says) as (url, posted):
         done = await approve(tmp_path, url, payment.id)
-    assert done.output.index("5.0000") < done.output.index("The service calls it: 0.01 ETH")
+    assert "5.000000000000000000 ETH" in done.output
+    assert "name and decimals by the service" in done.output
+    assert "to a friend" not in done.output
     assert recover(digest(payment, w.CHAIN_ID), posted[0]["signature"]) == w.ADA
+
+
+async def test_a_payout_shown_as_another_one_gets_no_signature(tmp_path: Path) -> None:
+    payment = asked()
+    honest = typed_data(payment, w.CHAIN_ID, "ETH", 18)
+    for says in ({"amount": "0.01"}, {"network": "eip155:1"}):
+        async with service(honest, **says) as (url, posted):
+            done = await approve(tmp_path, url, payment.id)
+        assert isinstance(done.exception, Refused)
+        assert not posted

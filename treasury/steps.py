@@ -188,10 +188,8 @@ def step_of(
     venue: str, market: Market, side: Side, levels: Sequence[tuple[int, int]], tolerance: int
 ) -> Step:
     """A side of a market over what stands against it: its asks to buy, its bids to sell, as
-    (price, quantity) from the best."""
-    if market.max_quantity is None and market.max_notional is None:
-        depth = sum([quantity for _, quantity in levels])
-        return Step(venue, market, side, tuple(levels), depth, tolerance)
+    (price, quantity) from the best. It ends at a whole step of quantity: no order takes what
+    stands beyond, and a share of it would be one that cannot be carried out."""
     cut: list[tuple[int, int]] = []
     depth = 0
     for price, quantity in levels:
@@ -206,4 +204,11 @@ def step_of(
             depth += most
         if most < quantity:
             break
+    beyond = depth % market.step
+    depth -= beyond
+    while beyond:
+        price, quantity = cut.pop()
+        if quantity > beyond:
+            cut.append((price, quantity - beyond))
+        beyond -= min(beyond, quantity)
     return Step(venue, market, side, tuple(cut), depth, tolerance)

@@ -189,6 +189,18 @@ def test_a_market_with_a_largest_order_leaves_the_rest_to_the_others() -> None:
         assert quantities["coinbase"] + quantities["binance"] == 3 * ONE
 
 
+def test_what_no_whole_step_reaches_goes_to_the_other_venue() -> None:
+    """1.35 at a step of 0.1: the 0.05 are no one's, and nothing may be shared out to them."""
+    rules = replace(ETH_EUR, step=ONE // 10, taker_fee=0, min_notional=0)
+    cheap = steps("binance", rules, (), levels(("90", "1.35")))
+    dear = steps("coinbase", rules, (), levels(("107", "1.4")))
+    found = route(choose([*cheap, *dear], "160", of="EUR", to="ETH"))
+    assert {v: q for v, _, q in shape(found)} == {
+        "binance": 13 * ONE // 10,
+        "coinbase": 4 * ONE // 10,
+    }
+
+
 # Small books over a coarse grid, so that everything can be tried.
 STEP = ONE // 10
 PRICES = st.integers(90, 110).map(lambda n: n * ONE)

@@ -88,6 +88,9 @@ class Supervisor:
         await self.refresh_feeds()
         self._tell("API, worker, signer and exchanges")
         await asyncio.gather(self.services.start(), self.simulators.until_ready())
+        from sandbox import venue_books
+
+        await venue_books.until_fresh(self.postgres.url)
         return self._write_ready()
 
     async def _start_early(self) -> None:

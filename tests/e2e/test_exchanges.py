@@ -39,6 +39,19 @@ async def quote(house: Client, amount: str = "0.3", sold: str = "ETH", bought: s
     return await house.post("/v1/quotes", {"from": sold, "to": bought, "amount": amount})
 
 
+async def whole(house: Client, amount: str = "0.3") -> Any:
+    """A quote over all books: on a machine that is busy one may go unheard for a moment."""
+    found: Any = None
+
+    async def none_refused() -> bool:
+        nonlocal found
+        found = await quote(house, amount)
+        return not found["refused"]
+
+    await eventually(none_refused, PATIENCE)
+    return found
+
+
 async def set_mid(house: Client, venue: Venue, price: str | None) -> None:
     body = {"symbol": "ETH-EUR"} | ({} if price is None else {"price": price})
     await house.post(f"/v1/sandbox/exchanges/{venue}/mid", body)
@@ -53,7 +66,9 @@ async def best(house: Client, venue: Venue) -> AsyncIterator[None]:
         async def wins() -> bool:
             found = await quote(house)
             mids = {b["venue"]: b["mid"] for b in found["books"] if b["symbol"] == "ETH-EUR"}
-            return Decimal(mids.get(venue, 0)) == Decimal(HIGHER) and not found["refused"]
+            # the other one's book may still show what an earlier test set there, and is gone
+            high = {v for v, mid in mids.items() if Decimal(mid) == Decimal(HIGHER)}
+            return high == {venue} and len(mids) == len(Venue) and not found["refused"]
 
         await eventually(wins, PATIENCE)
         yield
@@ -61,9 +76,9 @@ async def best(house: Client, venue: Venue) -> AsyncIterator[None]:
         await set_mid(house, venue, None)
 
 
-async def convert(house: Client, **how: str) -> dict[str, Any]:
+async def convert(house: Client) -> dict[str, Any]:
     """Accepted, with a quote of now."""
-    taken = (await quote(house, **how))["id"]
+    taken = (await whole(house))["id"]
     found: dict[str, Any] = await house.post("/v1/conversions", {"quote": taken})
     return found
 
@@ -100,7 +115,7 @@ async def clean(house: Client, scope: str = "exchanges") -> dict[str, Any]:
 async def test_a_price_has_the_venues_as_its_second_source(house: Client) -> None:
     found = await house.shows(
         "/v1/prices/ETH-EUR",
-        lambda p: {"binance", "coinbase"} <= {s["source"] for s in p["sources"]},
+        lambda p: set(Venue) <= {s["source"] for s in p["sources"] if s["price"] is not None},
     )
     chainlink = [s for s in found["sources"] if s["source"] == "chainlink"]
     assert {s["pair"] for s in chainlink} == {"ETH/USD", "EUR/USD"}
@@ -111,7 +126,7 @@ async def test_a_price_has_the_venues_as_its_second_source(house: Client) -> Non
 
 
 async def test_a_quote_is_the_best_there_is_and_explains_itself(house: Client) -> None:
-    found = await quote(house, "25")
+    found = await whole(house, "25")
     ways = [Decimal(way["to_amount"]) for way in found["alternatives"] if "to_amount" in way]
     assert len(ways) == 4  # two venues, direct or by way of USDT
     assert Decimal(found["to_amount"]) >= max(ways)

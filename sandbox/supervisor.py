@@ -90,7 +90,8 @@ class Supervisor:
         await asyncio.gather(self.services.start(), self.simulators.until_ready())
         from sandbox import venue_books
 
-        await venue_books.until_fresh(self.postgres.url)
+        if missing := await venue_books.awaited(self.postgres.url):
+            self._tell(f"quotes wait for books: {', '.join(missing)}")
         return self._write_ready()
 
     async def _start_early(self) -> None:

@@ -9,24 +9,24 @@ import psycopg
 
 from core.clock import wall
 from core.db import Raw, plain_url
-from core.errors import BezantError
 from exchanges.types import Venue
 from prices import second
 
-READY_SECONDS = 30
+PATIENCE_SECONDS = 8  # payments need none of them
 
 
-async def until_fresh(database_url: str) -> None:
-    """Returns when every market of every venue has a book that may be used. Raises BezantError
-    when that does not come."""
+async def awaited(database_url: str) -> list[str]:
+    """Waits until every market of every venue has a book that may be used; what is missing after
+    PATIENCE_SECONDS."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + READY_SECONDS
+    deadline = loop.time() + PATIENCE_SECONDS
     url = plain_url(database_url)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         while missing := await _missing(connection):
             if loop.time() > deadline:
-                raise BezantError(f"no books after {READY_SECONDS} s: {', '.join(missing)}")
+                return missing
             await asyncio.sleep(0.05)
+    return []
 
 
 async def _missing(connection: Raw) -> list[str]:

@@ -1,65 +1,23 @@
-"""Rows of one network as a queue: leased by one statement, worked on one by one (DESIGN 1, 3)."""
+"""Rows of one network as a queue (see Rows)."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, LiteralString
-from uuid import UUID
+from datetime import datetime
+from typing import Any
 
-from core.clock import wall
 from core.context import Context
 from core.networks import Network
-from core.work import Worker
+from core.rows import Rows
 
 
-class NetworkRows(ABC):
-    """Any number of workers may do this at once.
-
-    `claiming` is given `values` and `limit`; it leases that many rows at most until
-    `leased_until` and returns their ids. `channel` wakes.
-    """
-
-    name: ClassVar[str]
-    channel: ClassVar[str]
-    claiming: ClassVar[LiteralString]
-    lease_seconds: ClassVar[float] = 30
+class NetworkRows(Rows):
+    """`claiming` is given the network's id as well."""
 
     def __init__(
         self, context: Context, network: Network, *, parallel: int, poll_seconds: float
     ) -> None:
-        self._context = context
+        super().__init__(context, parallel=parallel, poll_seconds=poll_seconds, of=network.id)
         self._network = network
-        self._worker = Worker(
-            f"{self.name} {network.id}",
-            self.claim,
-            self.step,
-            parallel=parallel,
-            poll_seconds=poll_seconds,
-        )
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with self._context.listener.subscribe(self.channel) as notified:
-            await self._worker.run(notified, self._context.clock)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        """Leases up to `limit` rows that are due."""
-        values = {**self.values(wall()), "limit": limit}
-        async with self._context.database.statement() as connection:
-            cursor = await connection.execute(self.claiming, values)
-            return [row[0] for row in await cursor.fetchall()]
 
     def values(self, now: datetime) -> dict[str, Any]:
-        """What `claiming` names. Leases are wall time, `now`; what is due is the domain's."""
-        return {
-            "network": self._network.id,
-            "now": self._context.clock.now(),
-            "wall": now,
-            "leased_until": now + timedelta(seconds=self.lease_seconds),
-        }
-
-    @abstractmethod
-    async def step(self, row_id: UUID) -> None:
-        """Whatever a row needs now; happening twice does no harm."""
+        return {"network": self._network.id, **super().values(now)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias
 
 from sqlalchemy.dialects.postgresql import insert
@@ -16,11 +16,20 @@ from exchanges.types import TransferStatus, VenueDeposit, VenueWithdrawal
 from ledger.journal import post
 from ledger.units import coarse
 from treasury import move_booking
+from treasury.answers import (
+    Absent,
+    Away,
+    NoAnswer,
+    Nothing,
+    Refusal,
+    Unsent,
+    absent,
+    pause,
+    unanswered,
+)
 from treasury.move_cases import ALLOWED, HELD
 from treasury.move_tables import Move, VenueAddress
 from wallets import expected
-
-LONGEST_PAUSE_SECONDS = 30.0  # a ban is the adapter's to keep; a move's people hear of it sooner
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +42,6 @@ class Address:
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """The venue lets this leave to that network."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The venue's final word: nothing was done."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """The venue did not take the call: nothing was done, and asking again is safe."""
-
-    retry_after: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """It may have been done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """The venue shows no withdrawal under our id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """The venue could not be asked."""
-
-    retry_after: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Nobody was asked."""
 
 
 Answer: TypeAlias = (
@@ -98,22 +71,20 @@ async def apply(
             row.checked = True
         case Refusal(reason=reason):
             row.refused = reason
-            _unanswered(row, now)
+            unanswered(row, now)
         case Unsent(retry_after=seconds):
             row.sends -= 1
             # Of two sends the first one may still be there.
             row.unknown_since = now if row.sends else None
-            return _later(now, seconds)
+            return pause(seconds, now)
         case NoAnswer():
-            _unanswered(row, now)
+            unanswered(row, now)
         case Absent():
-            _unanswered(row, now)
-            row.absent += 1
-            row.absent_since, row.absent_at = row.absent_since or now, now
+            absent(row, now)
         case Away(retry_after=seconds):
             if row.sends:
-                _unanswered(row, now)
-            return _later(now, seconds)
+                unanswered(row, now)
+            return pause(seconds, now)
         case VenueDeposit():
             await _credited(session, context, row, answer)
         case VenueWithdrawal():
@@ -121,21 +92,6 @@ async def apply(
         case Nothing():
             pass
     return None
-
-
-def about_to_leave(row: Move, now: datetime) -> None:
-    """A withdrawal: whoever finds it so asks the venue, whatever became of the call."""
-    row.sends += 1
-    row.sent_at, row.unknown_since = row.sent_at or now, None
-    row.absent, row.absent_since, row.absent_at = 0, None, None
-
-
-def _unanswered(row: Move, now: datetime) -> None:
-    row.unknown_since = row.unknown_since or now
-
-
-def _later(now: datetime, seconds: float | None) -> datetime:
-    return now + timedelta(seconds=min(max(1.0, seconds or 0.0), LONGEST_PAUSE_SECONDS))
 
 
 async def _remember(session: AsyncSession, context: Context, row: Move) -> None:

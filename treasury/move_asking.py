@@ -16,17 +16,8 @@ from exchanges.numbers import show as show_units
 from exchanges.protocol import Exchange
 from exchanges.types import TransferStatus, Venue, VenueDeposit, WithdrawalOrder
 from ledger.units import fine
-from treasury.move_answers import (
-    Absent,
-    Address,
-    Allowed,
-    Answer,
-    Away,
-    NoAnswer,
-    Nothing,
-    Refusal,
-    Unsent,
-)
+from treasury.answers import Absent, Away, NoAnswer, Nothing, Refusal, Unsent
+from treasury.move_answers import Address, Allowed, Answer
 from treasury.move_machine import Way
 from treasury.move_tables import Move
 
@@ -78,7 +69,7 @@ class Asking:
     async def withdraw(self, row: Move, until: datetime) -> Answer:
         """Sends it once, unless it is later than `until`: a process that was stopped."""
         if wall() > until:
-            return Unsent(0)
+            return Unsent(None)
         order = WithdrawalOrder(
             client_id=show("mov", row.id),
             asset=row.asset,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from exchanges.types import TransferStatus
+from treasury.answers import is_absent
 from wallets.sweep_facts import TransactionFact
 from wallets.transactions import Status as Sent
 
@@ -203,18 +204,12 @@ def _withdrawal(facts: Facts, now: datetime, windows: Windows) -> Judgement:
 
 
 def _unknown(facts: Facts, since: datetime, now: datetime, windows: Windows) -> Judgement:
-    if facts.resend_is_safe and facts.sends == 1 and _absent(facts, windows):
+    absent = is_absent(facts, times=windows.absent, over=windows.polling)
+    if facts.resend_is_safe and facts.sends == 1 and absent:
         return Judgement(MoveStatus.SENDING, Action.LEAVE, now, "outcome_unknown")
     tell = now >= since + windows.tell
     due = _next(since, now, windows)
     return Judgement(MoveStatus.SENDING, Action.ASK, due, "outcome_unknown", tell)
-
-
-def _absent(facts: Facts, windows: Windows) -> bool:
-    """Often enough, over a time that is long enough."""
-    if facts.absent < windows.absent or facts.absent_since is None or facts.absent_at is None:
-        return False
-    return facts.absent_at - facts.absent_since >= windows.polling
 
 
 def _remittance(facts: Facts, now: datetime, windows: Windows) -> Judgement:

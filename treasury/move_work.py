@@ -1,15 +1,10 @@
-"""The worker's loop of moves: intent stored, call with no transaction open, outcome stored.
-
-Any number of workers may do this at once, each for the venues that it knows. A withdrawal's intent
-is committed before it leaves: whoever finds it so afterwards, and the caller gone, asks the venue.
-Each write is fenced by the version that its step has read. Leases and questions live by wall time.
-"""
+"""The worker's loop of moves (see VenueRows)."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -19,31 +14,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import wall
 from core.context import Context
 from core.ids import read, show
-from core.listen import Subscription
-from core.work import DATABASE_AWAY, Worker
 from exchanges.protocol import Exchange
 from exchanges.types import Venue
+from prices.refreshing import CHANNEL as ACCOUNT
 from treasury import move_sending
-from treasury.move_answers import (
-    Address,
-    Allowed,
-    Answer,
-    Nothing,
-    about_to_leave,
-    apply,
-)
+from treasury.answers import Nothing, leave
+from treasury.move_answers import Address, Allowed, Answer, apply
 from treasury.move_asking import Asking
 from treasury.move_cases import advance, load
 from treasury.move_machine import Action, MoveStatus, Way, Windows, judge
 from treasury.move_tables import Move
+from treasury.venue_rows import LEASE_SECONDS, VenueRows
 from wallets import expected
 from wallets.expected import CHANNEL
 
 log = structlog.get_logger(__name__)
-
-LEASE_SECONDS = 30.0
-MARGIN_SECONDS = 5.0  # a call ends before its lease does
-STALL_SECONDS = 5.0  # between the intent and the call: a process that was stopped must not send
 
 _CLAIM = """
 with due as (
@@ -57,8 +42,15 @@ update moves m set leased_until = %(leased_until)s from due where m.id = due.id 
 _NEWS = "update moves set due_at = %(now)s where id = %(id)s"
 
 
-class Moves:
-    """Carries moves out and follows them to their proved end."""
+class Moves(VenueRows):
+    """Carries moves out and follows them to their proved end. That a withdrawal leaves is committed
+    before it does."""
+
+    name = "moves"
+    channel = CHANNEL
+    claiming = _CLAIM
+    news = CHANNEL
+    hurrying = _NEWS
 
     def __init__(
         self,
@@ -70,40 +62,20 @@ class Moves:
         poll_seconds: float = 0.5,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        self._context = context
-        self._exchanges = exchanges
-        self._windows = windows
-        self._lease = timedelta(seconds=lease_seconds)
-        self._stall = min(self._lease / 2, timedelta(seconds=STALL_SECONDS))
-        patience = max(lease_seconds - MARGIN_SECONDS, lease_seconds / 2)
-        self._asking = Asking(context, exchanges, patience)
-        self._worker = Worker(
-            "moves", self.claim, self.step, parallel=parallel, poll_seconds=poll_seconds
+        super().__init__(
+            context,
+            exchanges,
+            parallel=parallel,
+            poll_seconds=poll_seconds,
+            lease_seconds=lease_seconds,
         )
+        self._windows = windows
+        self._asking = Asking(context, exchanges, self._patience)
 
-    async def run(self) -> None:
-        """Works until cancelled."""
-        listener = self._context.listener
-        async with listener.subscribe(CHANNEL) as notified, listener.subscribe(CHANNEL) as news:
-            hearing = asyncio.create_task(self._hear(news))
-            try:
-                await self._worker.run(notified, self._context.clock)
-            finally:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        """Leases up to `limit` moves that are due."""
-        now = wall()
-        values = {
-            "now": now,
-            "venues": [venue.value for venue in self._exchanges],
-            "limit": limit,
-            "leased_until": now + self._lease,
-        }
-        async with self._context.database.statement() as connection:
-            cursor = await connection.execute(_CLAIM, values)
-            return [row[0] for row in await cursor.fetchall()]
+    def named(self, payload: str) -> dict[str, Any] | None:
+        """`mov_...`."""
+        number = read("mov", payload)
+        return {"id": number} if number is not None else None
 
     async def step(self, move_id: UUID) -> None:
         """Whatever a move needs now; happening twice does no harm."""
@@ -128,22 +100,6 @@ class Moves:
             case Action.LOOK:
                 await self._store(row, Nothing())
 
-    async def _hear(self, news: Subscription) -> None:
-        while True:
-            await self.heard(await news.next(None) or "")
-
-    async def heard(self, reference: str) -> None:
-        """What concerns a move has changed: it is looked at now. Polling would come to it."""
-        number = read("mov", reference)
-        if number is None:
-            return
-        try:
-            async with self._context.database.statement() as connection:
-                await connection.execute(_NEWS, {"now": wall(), "id": number})
-        except DATABASE_AWAY as error:
-            log.warning("news_missed", error=type(error).__name__)
-        self._worker.wake()
-
     async def leave(self, row: Move, now: datetime) -> Move | None:
         """Commits that a withdrawal is about to leave; None: somebody else has it."""
         async with self._context.database.begin() as session:
@@ -160,7 +116,7 @@ class Moves:
                     amount=row.amount,
                     now=self._context.clock.now(),
                 )
-            about_to_leave(fresh, now)
+            leave(fresh, now)
             await advance(session, self._context, row.id, self._windows)
             # Due at the lease's end: should this process die now, another one asks.
             fresh.due_at, fresh.leased_until = now, now + self._lease
@@ -180,6 +136,9 @@ class Moves:
             await self._advance(session, fresh, not_before)
 
     async def _store(self, row: Move, answer: Answer) -> None:
+        await self.kept(lambda: self._write(row, answer))
+
+    async def _write(self, row: Move, answer: Answer) -> None:
         """The outcome with all that follows from it, in one transaction, if the row still is what
         the step has read."""
         async with self._context.database.begin() as session:
@@ -204,7 +163,7 @@ class Moves:
         if said.status is MoveStatus.FAILED and row.way == Way.WITHDRAW and row.sends:
             await expected.close(session, show("mov", row.id))
         if row.venue is not None and row.booked:
-            values = {"c": "venue_account", "p": f"{row.venue} "}  # its balances are read anew
+            values = {"c": ACCOUNT, "p": f"{row.venue} "}  # its balances are read anew
             await session.execute(text("select pg_notify(:c, :p)"), values)
 
     async def _locked(self, session: AsyncSession, row: Move) -> Move | None:

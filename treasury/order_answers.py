@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from exchanges.numbers import show
 from exchanges.types import Fill, VenueOrder, VenueOrderStatus
+from treasury.answers import (
+    Absent,
+    Away,
+    NoAnswer,
+    Nothing,
+    Refusal,
+    Unsent,
+    absent,
+    pause,
+    unanswered,
+)
 from treasury.conversion_tables import Order
 from treasury.order_machine import Facts
-
-AGAIN_SECONDS = 1  # after a venue that does nothing now
-# However long a venue wants to be left alone, which its adapter sees to (a ban may last for days):
-# a quote's end frees its funds, and a person is told of what is unknown.
-LONGEST_PAUSE_SECONDS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """The venue did nothing: it may be sent again."""
-
-    retry_after: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Final: the venue did nothing and says why."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """Whether it was done is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """A question was not answered: nothing new is known."""
-
-    retry_after: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """The venue shows no order of this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +28,6 @@ class Shown:
 
     order: VenueOrder
     fills: tuple[Fill, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Nobody was asked: time alone has passed."""
 
 
 Answer = Unsent | Refusal | NoAnswer | Away | Absent | Shown | Nothing
@@ -86,14 +56,6 @@ def facts_of(row: Order, *, resend_returns_original: bool) -> Facts:
     )
 
 
-def leave(row: Order, now: datetime) -> None:
-    """It is about to be sent, perhaps once more: what was waited for begins anew."""
-    row.sends += 1
-    row.sent_at = row.sent_at or now
-    row.unknown_since = None
-    row.absent, row.absent_since, row.absent_at = 0, None, None
-
-
 def apply(row: Order, answer: Answer, now: datetime) -> datetime | None:
     """Changes the facts (fills are booked by `fills.book`). Returns before when nothing should be
     tried again, if the venue is to be left alone."""
@@ -103,21 +65,18 @@ def apply(row: Order, answer: Answer, now: datetime) -> datetime | None:
             if row.sends == 0:
                 row.sent_at = None
             else:
-                row.unknown_since = row.unknown_since or now
-            return _pause(retry_after, now)
+                unanswered(row, now)
+            return pause(retry_after, now)
         case Refusal(reason):
             row.refused, row.reason = True, reason
-            row.unknown_since = row.unknown_since or now
+            unanswered(row, now)
         case NoAnswer():
-            row.unknown_since = row.unknown_since or now
+            unanswered(row, now)
         case Away(retry_after):
-            row.unknown_since = row.unknown_since or now
-            return _pause(retry_after, now)
+            unanswered(row, now)
+            return pause(retry_after, now)
         case Absent():
-            row.unknown_since = row.unknown_since or now
-            row.absent += 1
-            row.absent_since = row.absent_since or now
-            row.absent_at = now
+            absent(row, now)
         case Shown(order):
             row.venue_id = order.venue_id
             row.venue_status = order.status.value
@@ -140,8 +99,3 @@ def _difference(row: Order, order: VenueOrder) -> str | None:
     )
     found = [f"{name} {theirs}, sent {ours}" for name, ours, theirs in pairs if ours != theirs]
     return "; ".join(found) or None
-
-
-def _pause(retry_after: int | None, now: datetime) -> datetime:
-    seconds = AGAIN_SECONDS if retry_after is None else min(retry_after, LONGEST_PAUSE_SECONDS)
-    return now + timedelta(seconds=seconds)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from exchanges.types import VenueOrderStatus
+from treasury.answers import is_absent
 
 
 class OrderStatus(StrEnum):
@@ -150,25 +151,19 @@ def _shown(facts: Facts, status: VenueOrderStatus, now: datetime, windows: Windo
 
 
 def _unknown(facts: Facts, since: datetime, now: datetime, windows: Windows) -> Decision:
+    absent = is_absent(facts, times=windows.absent, over=windows.polling)
     if facts.resend_returns_original:
-        if _absent(facts, windows) and facts.sends == 1 and now < facts.send_until:
+        if absent and facts.sends == 1 and now < facts.send_until:
             return Decision(OrderStatus.UNKNOWN, Action.PLACE, now)
-        if _absent(facts, windows) and facts.refused:  # as new, and the first one never showed
+        if absent and facts.refused:  # as new, and the first one never showed
             return _ended(OrderStatus.REFUSED, facts, now, windows, dead=True)
-    elif _absent(facts, windows) and facts.absent_at is not None:
+    elif absent and facts.absent_at is not None:
         last_moment = since + windows.receive + windows.engine
         asked = facts.absent >= windows.questions
         if asked and facts.absent_at >= last_moment + windows.polling:
             return _ended(OrderStatus.REFUSED, facts, now, windows)
     due = _next(since, now, windows.soonest, windows.latest)
     return Decision(OrderStatus.UNKNOWN, Action.ASK, due, tell=now >= since + windows.tell)
-
-
-def _absent(facts: Facts, windows: Windows) -> bool:
-    """Often enough, over a time that is long enough."""
-    if facts.absent < windows.absent or facts.absent_since is None or facts.absent_at is None:
-        return False
-    return facts.absent_at - facts.absent_since >= windows.polling
 
 
 def _ended(

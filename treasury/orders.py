@@ -1,50 +1,31 @@
-"""The worker's loop of orders: intent stored, call with no transaction open, outcome stored.
-
-Any number of workers may do this at once. Before an order leaves, `sent` is committed: whoever
-finds it so afterwards, and the caller gone, asks the venue and never sends it blindly again. Each
-write is fenced by the version that its step has read. Everything here lives by wall time.
-"""
+"""The worker's loop of orders (see VenueRows)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
-from psycopg.errors import DeadlockDetected
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import wall
 from core.context import Context
 from core.errors import OrderRefused, OutcomeUnknown, VenueUnavailable
-from core.listen import Subscription
-from core.work import DATABASE_AWAY, Worker
 from exchanges.protocol import Exchange
 from exchanges.types import LimitOrder, Side, Venue, VenueOrder, VenueOrderStatus
 from prices.refreshing import CHANNEL as ACCOUNT
 from treasury import order_breaks
+from treasury.answers import Absent, Away, NoAnswer, Nothing, Refusal, Unsent, leave
 from treasury.conversion_cases import CHANNEL, Case, advance, lock
 from treasury.conversion_machine import ConversionStatus
 from treasury.conversion_orders import Limits
 from treasury.conversion_tables import Order
 from treasury.fills import book
-from treasury.order_answers import (
-    Absent,
-    Answer,
-    Away,
-    NoAnswer,
-    Nothing,
-    Refusal,
-    Shown,
-    Unsent,
-    apply,
-    facts_of,
-    leave,
-)
+from treasury.order_answers import Answer, Shown, apply, facts_of
 from treasury.order_machine import (
     ENDED,
     Action,
@@ -54,13 +35,9 @@ from treasury.order_machine import (
     decide,
 )
 from treasury.strangers import could_be_ours
+from treasury.venue_rows import LEASE_SECONDS, VenueRows
 
 log = structlog.get_logger(__name__)
-
-LEASE_SECONDS = 30.0
-MARGIN_SECONDS = 5.0  # a call ends before its lease does
-STORES = 3  # tries
-STALL_SECONDS = 5.0  # between the intent and the call: a process that was stopped must not send
 
 _CLAIM = """
 with due as (
@@ -78,8 +55,15 @@ where venue = %(venue)s and client_id = %(client_id)s and status in ('unknown', 
 """
 
 
-class Orders:
-    """Sends orders at these venues and follows them to their proved end."""
+class Orders(VenueRows):
+    """Sends orders at these venues and follows them to their proved end. `sent` is committed before
+    an order leaves."""
+
+    name = "orders"
+    channel = CHANNEL
+    claiming = _CLAIM
+    news = ACCOUNT
+    hurrying = _NEWS
 
     def __init__(
         self,
@@ -92,39 +76,20 @@ class Orders:
         poll_seconds: float = 0.5,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        self._context = context
-        self._exchanges = exchanges
+        super().__init__(
+            context,
+            exchanges,
+            parallel=parallel,
+            poll_seconds=poll_seconds,
+            lease_seconds=lease_seconds,
+        )
         self._windows = windows
         self._limits = limits
-        self._lease = timedelta(seconds=lease_seconds)
-        self._patience = max(lease_seconds - MARGIN_SECONDS, lease_seconds / 2)
-        self._worker = Worker(
-            "orders", self.claim, self.step, parallel=parallel, poll_seconds=poll_seconds
-        )
 
-    async def run(self) -> None:
-        """Works until cancelled."""
-        listener = self._context.listener
-        async with listener.subscribe(CHANNEL) as notified, listener.subscribe(ACCOUNT) as news:
-            hearing = asyncio.create_task(self._hear(news))
-            try:
-                await self._worker.run(notified, self._context.clock)
-            finally:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        """Leases up to `limit` orders that are due."""
-        now = wall()
-        values = {
-            "now": now,
-            "venues": [venue.value for venue in self._exchanges],
-            "limit": limit,
-            "leased_until": now + self._lease,
-        }
-        async with self._context.database.statement() as connection:
-            cursor = await connection.execute(_CLAIM, values)
-            return [row[0] for row in await cursor.fetchall()]
+    def named(self, payload: str) -> dict[str, Any] | None:
+        """`<venue> <client id>`."""
+        venue, _, client_id = payload.partition(" ")
+        return {"venue": venue, "client_id": client_id} if client_id else None
 
     async def step(self, order_id: UUID) -> None:
         """Whatever an order needs now; happening twice does no harm."""
@@ -141,23 +106,6 @@ class Orders:
                 await self._store(row, await self._ask(row, exchange))
             case Action.REST:
                 await self._store(row, Nothing())
-
-    async def _hear(self, news: Subscription) -> None:
-        while True:
-            await self.heard(await news.next(None) or "")
-
-    async def heard(self, payload: str) -> None:
-        """`<venue> <client id>`: that order is looked at now. A hint: polling would come to it."""
-        venue, _, client_id = payload.partition(" ")
-        if not client_id:
-            return
-        values = {"now": wall(), "venue": venue, "client_id": client_id}
-        try:
-            async with self._context.database.statement() as connection:
-                await connection.execute(_NEWS, values)
-        except DATABASE_AWAY as error:
-            log.warning("news_missed", error=type(error).__name__)
-        self._worker.wake()
 
     def _decide(self, row: Order) -> Decision:
         resend = self._exchanges[Venue(row.venue)].resend_returns_original
@@ -180,7 +128,7 @@ class Orders:
         return order
 
     async def _place(self, row: Order, left_at: datetime, exchange: Exchange) -> Answer:
-        if wall() > left_at + min(self._lease / 2, timedelta(seconds=STALL_SECONDS)):
+        if wall() > left_at + self._stall:
             return Unsent(0)
         try:
             async with asyncio.timeout(self._patience):
@@ -236,17 +184,7 @@ class Orders:
         return Shown(shown, tuple(await exchange.fills(shown.symbol, shown.venue_id)))
 
     async def _store(self, row: Order, answer: Answer) -> None:
-        """The outcome, which nobody else knows, is not given up for a deadlock: two conversions
-        may want the same accounts the other way round, their fills' and then their results'."""
-        for left in reversed(range(STORES)):
-            try:
-                await self._write(row, answer)
-            except (DeadlockDetected, DBAPIError) as error:
-                ended = error.orig if isinstance(error, DBAPIError) else error
-                if not left or not isinstance(ended, DeadlockDetected):
-                    raise
-            else:
-                return
+        await self.kept(lambda: self._write(row, answer))
 
     async def _write(self, row: Order, answer: Answer) -> None:
         """The outcome with all that follows from it, in one transaction, if the row still is what

@@ -7,7 +7,7 @@ conversion of a rule is under way at a time. `due_at` is the domain's time, leas
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -17,11 +17,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
-from core.clock import wall
 from core.context import Context
 from core.errors import Refused
 from core.money import Asset
-from core.work import Worker
+from core.rows import Rows
 from exchanges.types import Side
 from ledger.units import coarse, fine
 from treasury import conversions, quotes, rule_counting
@@ -32,7 +31,6 @@ from treasury.rule_tables import Firing, Rule
 from treasury.rules import CHANNEL, firing_json, locked, rule_json
 from webhooks.events import NewEvent, emit
 
-LEASE = timedelta(seconds=30)
 SOON = timedelta(seconds=1)  # until a conversion that is under way is looked at again
 
 _CLAIM = """
@@ -55,26 +53,16 @@ class Claims:
     distribute: Callable[[AsyncSession, Context, str, str, int, int, str], Awaitable[None]]
 
 
-class Rules:
+class Rules(Rows):
     """Looks at rules when they are due. Any number of workers may do this."""
 
+    name = "rules"
+    channel = CHANNEL
+    claiming = _CLAIM
+
     def __init__(self, context: Context, claims: Claims, *, poll_seconds: float = 1) -> None:
-        self._context = context
+        super().__init__(context, parallel=2, poll_seconds=poll_seconds)
         self._claims = claims
-        self._worker = Worker("rules", self.claim, self.step, parallel=2, poll_seconds=poll_seconds)
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with self._context.listener.subscribe(CHANNEL) as notified:
-            await self._worker.run(notified, self._context.clock)
-
-    async def claim(self, limit: int) -> Sequence[UUID]:
-        """Leases up to `limit` rules that are due."""
-        at = wall()
-        values = {"now": self._context.clock.now(), "wall": at, "leased_until": at + LEASE}
-        async with self._context.database.statement() as connection:
-            cursor = await connection.execute(_CLAIM, {**values, "limit": limit})
-            return [row[0] for row in await cursor.fetchall()]
 
     async def step(self, rule_id: UUID) -> None:
         """One look; happening twice does no harm."""

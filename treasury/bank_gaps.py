@@ -9,9 +9,9 @@ from sqlalchemy.orm import aliased
 from core import ids
 from core.context import Context
 from ledger.accounts import bank
-from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
+from ledger.breaks import BreakKind, Difference
 from treasury.bank_tables import BankLine, BankStatement, BankStatementLine
-from webhooks.events import NewEvent, emit
+from treasury.breaks import close_and_tell, open_and_tell
 
 
 def key(row: BankStatement) -> str:
@@ -39,38 +39,29 @@ async def _between(
 ) -> None:
     """Where two overlap, what both show has happened before the later one's part."""
     begins = after.opening + await _shared(session, before, after)
-    now = context.clock.now()
     if begins == before.closing:
         said = f"statement {before.number} leads to it"
-        closed = await close_break(session, key(after), said, now)
-        if closed is None:
-            return
-        event, row = "break.resolved", closed
-    else:
-        difference = Difference(
-            key=key(after),
-            kind=BreakKind.AMOUNT,
-            place=bank(after.account),
-            asset=after.asset,
-            expected=before.closing,
-            actual=begins,
-            facts={
-                "statement": ids.show("bst", after.id),
-                "number": after.number,
-                "sequence": after.sequence,
-                "opened_on": after.opened_on.isoformat(),
-                "before": ids.show("bst", before.id),
-                "number_before": before.number,
-                "sequence_before": before.sequence,
-                "closed_on": before.closed_on.isoformat(),
-            },
-        )
-        opened = await open_break(session, difference, now)
-        if opened is None:
-            return
-        event, row = "break.opened", opened
-    data = break_json(row, context.catalog, now)
-    await emit(session, [NewEvent(None, event, data["id"], data)], now)
+        await close_and_tell(session, context, [(key(after), said)])
+        return
+    difference = Difference(
+        key=key(after),
+        kind=BreakKind.AMOUNT,
+        place=bank(after.account),
+        asset=after.asset,
+        expected=before.closing,
+        actual=begins,
+        facts={
+            "statement": ids.show("bst", after.id),
+            "number": after.number,
+            "sequence": after.sequence,
+            "opened_on": after.opened_on.isoformat(),
+            "before": ids.show("bst", before.id),
+            "number_before": before.number,
+            "sequence_before": before.sequence,
+            "closed_on": before.closed_on.isoformat(),
+        },
+    )
+    await open_and_tell(session, context, [difference])
 
 
 async def _shared(session: AsyncSession, one: BankStatement, other: BankStatement) -> int:

@@ -20,15 +20,15 @@ from core import ids
 from core.context import Context
 from core.singleton import lock_number
 from ledger.accounts import SUSPENSE, bank, transit
-from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
+from ledger.breaks import BreakKind, Difference
 from ledger.journal import Entry, Kind, Posting, post
 from ledger.tables import AccountBalance, BreakRow
 from treasury.bank_matching import Claim, Match, OpenLine, match
 from treasury.bank_tables import BankLine, BankStatement
+from treasury.breaks import close_and_tell, open_and_tell
 from treasury.move_machine import Way
 from treasury.move_tables import Move
 from wallets import expected
-from webhooks.events import NewEvent, emit
 
 OPEN, MATCHED, RESOLVED = "open", "matched", "resolved"
 OVERDUE = timedelta(days=7)  # a statement of a later day should have shown it
@@ -72,7 +72,7 @@ async def settle(
     named: dict[UUID, list[str]] = {row.id: [] for row in unknown} | {
         id_: [*n] for id_, n in outcome.differs.items()
     }
-    await _open(session, context, [_unexplained(open_[id_], n) for id_, n in named.items()])
+    await open_and_tell(session, context, [_unexplained(open_[id_], n) for id_, n in named.items()])
     taken = {claim.reference for one in outcome.matches for claim in one.claims}
     left = [claim for claim, _ in under_way if claim.reference not in taken]
     await _overdue(session, context, account, left)
@@ -103,12 +103,7 @@ async def explain(
         closed += [(claim_key(reference), f"it is {lines}") for reference in references]
     await post(session, entries)
     await session.flush()
-    events = []
-    for key, resolution in closed:
-        gone = await close_break(session, key, resolution, now)
-        if gone is not None:
-            events.append(_event("break.resolved", gone, context))
-    await emit(session, events, now)
+    await close_and_tell(session, context, closed)
     for reference in {claim.reference for one in found for claim, _ in one.moves}:
         await expected.tell(session, reference)
 
@@ -252,16 +247,4 @@ async def _overdue(
     ]
     decided = select(BreakRow.key).where(*_decided([one.key for one in late]))
     known = set(await session.scalars(decided))
-    await _open(session, context, [one for one in late if one.key not in known])
-
-
-async def _open(session: AsyncSession, context: Context, differences: Sequence[Difference]) -> None:
-    now = context.clock.now()
-    opened = [await open_break(session, one, now) for one in differences]
-    events = [_event("break.opened", row, context) for row in opened if row is not None]
-    await emit(session, events, now)
-
-
-def _event(type_: str, row: BreakRow, context: Context) -> NewEvent:
-    data = break_json(row, context.catalog, context.clock.now())
-    return NewEvent(None, type_, data["id"], data)
+    await open_and_tell(session, context, [one for one in late if one.key not in known])

@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import show as show_time
 from core.context import Context
 from core.ids import show
 from ledger.accounts import exchange, transit
-from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
-from ledger.tables import BreakRow
+from ledger.breaks import BreakKind, Difference
+from treasury.breaks import close_and_tell, is_resolved, open_and_tell
 from treasury.move_tables import Move
-from webhooks.events import NewEvent, emit
 
 
 def key(row: Move) -> str:
@@ -31,9 +29,7 @@ async def open_for(
     if row.told_at is not None:
         return
     row.told_at = now
-    found = await open_break(session, _difference(row, left), context.clock.now())
-    if found is not None:
-        await _emit(session, context, "break.opened", found)
+    await open_and_tell(session, context, [_difference(row, left)])
 
 
 async def close_for(session: AsyncSession, context: Context, row: Move) -> None:
@@ -41,16 +37,12 @@ async def close_for(session: AsyncSession, context: Context, row: Move) -> None:
     if row.told_at is None:
         return
     row.told_at = None
-    found = await close_break(session, key(row), f"the move is {row.status}", context.clock.now())
-    if found is not None:
-        await _emit(session, context, "break.resolved", found)
+    await close_and_tell(session, context, [(key(row), f"the move is {row.status}")])
 
 
 async def decided(session: AsyncSession, row: Move) -> bool:
     """Whether a person has resolved it: then the withdrawal counts as not there."""
-    query = select(BreakRow.status).where(BreakRow.key == key(row))
-    query = query.order_by(BreakRow.opened_at.desc()).limit(1)
-    return await session.scalar(query) == "resolved"
+    return await is_resolved(session, key(row))
 
 
 def _difference(row: Move, left: int) -> Difference:
@@ -84,9 +76,3 @@ def _difference(row: Move, left: int) -> Difference:
         actual=left,
         facts=facts,
     )
-
-
-async def _emit(session: AsyncSession, context: Context, type_: str, row: BreakRow) -> None:
-    now = context.clock.now()
-    data = break_json(row, context.catalog, now)
-    await emit(session, [NewEvent(None, type_, show("brk", row.id), data)], now)

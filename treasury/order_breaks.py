@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
@@ -13,12 +12,11 @@ from core.clock import show as show_time
 from core.context import Context
 from exchanges.numbers import show
 from ledger.accounts import exchange
-from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
-from ledger.tables import BreakRow
+from ledger.breaks import BreakKind, Difference
+from treasury.breaks import close_and_tell, is_resolved, open_and_tell
 from treasury.conversion_cases import Case, tell
 from treasury.conversion_tables import Order
 from treasury.units import ledger_code
-from webhooks.events import NewEvent, emit
 
 
 def key(order: Order) -> str:
@@ -33,10 +31,7 @@ async def open_for(
     if order.told_at is not None:
         return
     order.told_at = now
-    domain = context.clock.now()
-    row = await open_break(session, _difference(context, order), domain)
-    if row is not None:
-        await _emit(session, context, "break.opened", row)
+    await open_and_tell(session, context, [_difference(context, order)])
     await tell(session, context, case, "unknown")
 
 
@@ -49,23 +44,13 @@ async def close_for(session: AsyncSession, context: Context, order: Order) -> No
         if order.dead
         else f"the venue's order and its fills prove it: {order.status}"
     )
-    row = await close_break(session, key(order), resolution, context.clock.now())
     order.told_at = None
-    if row is not None:
-        await _emit(session, context, "break.resolved", row)
+    await close_and_tell(session, context, [(key(order), resolution)])
 
 
 async def decided(session: AsyncSession, order: Order) -> bool:
     """Whether a person has resolved it: then the order counts as not there, its funds are free."""
-    if order.told_at is None:
-        return False
-    query = (
-        select(BreakRow.status)
-        .where(BreakRow.key == key(order))
-        .order_by(BreakRow.opened_at.desc())
-        .limit(1)
-    )
-    return await session.scalar(query) == "resolved"
+    return order.told_at is not None and await is_resolved(session, key(order))
 
 
 def _difference(context: Context, order: Order) -> Difference:
@@ -101,9 +86,3 @@ def _difference(context: Context, order: Order) -> Difference:
         expected=order.blocked,
         facts=facts,
     )
-
-
-async def _emit(session: AsyncSession, context: Context, type_: str, row: BreakRow) -> None:
-    now = context.clock.now()
-    data = break_json(row, context.catalog, now)
-    await emit(session, [NewEvent(None, type_, ids.show("brk", row.id), data)], now)

@@ -197,7 +197,12 @@ async def test_an_inflow_of_a_known_hash_arrives_at_once(moving: Moving) -> None
     number = await withdrawn(moving)
     await moving.venue.pay(named(number))
     await moving.until(number, "in_transit")
-    await moving.work()
+
+    async def knows_the_hash() -> bool:  # it is asked for when the next question is due
+        await moving.work()
+        return (await moving.show(number))["tx_hash"] is not None
+
+    await eventually(knows_the_hash)
     await moving.follow()
     [row] = await moving.world.rows("house_movements")
     assert (row.meaning, row.reference) == ("arrived", named(number))

@@ -6,11 +6,14 @@ what they hold is counted in one unit, `core.money.VENUE_DECIMALS`. No float pas
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
+from typing import Any
 
 from core.errors import UnreadableAnswer
-from core.money import VENUE_DECIMALS
+from core.money import VENUE_DECIMALS, written
+from core.nesting import is_deep
 
 ONE: int = 10**VENUE_DECIMALS
 _NUMBER = re.compile(r"(-?)([0-9]{1,60})(?:\.([0-9]{1,60}))?", re.ASCII)
@@ -35,11 +38,21 @@ def parse(text: object) -> int:
     return -units if sign else units
 
 
+def read_json(text: bytes | str) -> Any:
+    """A venue's JSON: 0.1 is Decimal("0.1"). Raises ValueError, also for NaN, and for what is
+    nested too deep to be an answer."""
+    if is_deep(text):
+        raise ValueError("nested too deep")
+    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+
+
+def _no_number(constant: str) -> object:
+    raise ValueError(f"{constant} is no number of JSON's")
+
+
 def show(units: int) -> str:
     """Units of 10**-18 -> the shortest decimal string: 2500, 0.0001, -1.5."""
-    whole, fraction = divmod(abs(units), ONE)
-    digits = str(fraction).rjust(VENUE_DECIMALS, "0").rstrip("0")
-    return f"{'-' if units < 0 else ''}{whole}{f'.{digits}' if digits else ''}"
+    return written(units, VENUE_DECIMALS)
 
 
 def times(quantity: int, price: int) -> int:

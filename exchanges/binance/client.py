@@ -31,11 +31,11 @@ from exchanges.binance.errors import (
     OUTSIDE_WINDOW,
     BadAnswer,
     bad_answer,
-    read_json,
     reading,
     translate,
 )
 from exchanges.binance.limits import Limits
+from exchanges.numbers import read_json
 
 RECV_WINDOW_MS = 10_000
 """As the SDK forces it; after the request's timestamp plus this the venue begins it no more."""

@@ -8,11 +8,8 @@ plainly that nothing was done is an unknown outcome.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
-from typing import Any, NoReturn
 
 import aiohttp
 from binance.exceptions import (
@@ -28,7 +25,7 @@ from core.errors import (
     VenueError,
     VenueUnavailable,
 )
-from core.nesting import is_deep
+from exchanges.numbers import read_json
 
 OUTSIDE_WINDOW = -1021
 """Our clock is not the venue's: measure it again."""
@@ -83,18 +80,6 @@ class BadAnswer(Exception):
 
 class NotShown(VenueUnavailable):
     """-2013: the venue shows no such order, which just after sending may be lag."""
-
-
-def read_json(text: str) -> Any:
-    """Numbers with a fraction become Decimal: no float comes in. Raises ValueError, also for what
-    is nested too deep to be an answer."""
-    if is_deep(text):
-        raise ValueError("nested too deep")
-    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(text)
 
 
 def bad_answer(status: int, text: str, retry_after: str | None) -> BadAnswer:

@@ -24,8 +24,9 @@ from core.clock import wall
 from core.errors import VenueUnavailable
 from exchanges.binance.client import Client
 from exchanges.binance.depth import SNAPSHOT, Depth, Gap
-from exchanges.binance.errors import read_json, reading
+from exchanges.binance.errors import reading
 from exchanges.binance.markets import native
+from exchanges.numbers import read_json
 from exchanges.types import AccountUpdate, BookUpdate
 
 _BEAT = 0.5

@@ -14,17 +14,15 @@ A 4xx is final only as JSON that names an error: what a gateway makes up proves 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from core.errors import OrderRefused, VenueUnavailable
-from core.nesting import is_deep
+from exchanges.numbers import read_json
 
 _BUSY = 429
 _BANNED = 418
@@ -77,14 +75,6 @@ def word(reason: str) -> str:
     return _WORDS.get(name, name)
 
 
-def exact(body: bytes | str) -> Any:
-    """JSON without floats: 0.1 is Decimal("0.1"). Raises ValueError, also for NaN and for what is
-    nested too deep to be an answer."""
-    if is_deep(body):
-        raise ValueError("nested too deep")
-    return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
-
-
 def read(answer: Answer) -> dict[str, Any]:
     """The answer's JSON object. Raises VenueUnavailable, OrderRefused or Unanswered."""
     status = answer.status
@@ -130,14 +120,10 @@ def short(text: object) -> str:
     return re.sub(r"[^\x20-\x7e]+", " ", str(text))[:200].strip()
 
 
-def _no_number(constant: str) -> object:
-    raise ValueError(f"{constant} is no number of JSON's")
-
-
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
-        document = exact(body)
-    except (ValueError, RecursionError):
+        document = read_json(body)
+    except ValueError:
         return None
     return document if isinstance(document, dict) else None
 

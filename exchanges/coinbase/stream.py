@@ -23,8 +23,9 @@ from websockets.exceptions import WebSocketException
 from core.clock import wall
 from core.errors import VenueUnavailable
 from exchanges.coinbase import reading
-from exchanges.coinbase.answers import exact, short
+from exchanges.coinbase.answers import short
 from exchanges.coinbase.depth import Depth
+from exchanges.numbers import read_json
 from exchanges.types import AccountUpdate, BookUpdate
 
 SILENCE_SECONDS = 5.0
@@ -67,8 +68,8 @@ class Feed:
             async with asyncio.timeout(self._silence):
                 text = await self._socket.recv()
             try:
-                content = exact(text)
-            except (ValueError, RecursionError):
+                content = read_json(text)
+            except ValueError:
                 raise VenueUnavailable("Coinbase's stream says what is no JSON") from None
             if not isinstance(content, dict) or content.get("type") == "error":
                 told = content.get("message") if isinstance(content, dict) else content

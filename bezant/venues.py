@@ -102,7 +102,7 @@ def _adapter(settings: Settings, venue: Venue, environment: Mapping[str, str]) -
             ws_api_url=binance.ws_api_url,
             stream_url=binance.stream_url,
             networks=binance.networks,
-            timeout=float(binance.timeout_seconds),
+            timeout=binance.timeout_seconds,
         )
     from exchanges.coinbase.adapter import Coinbase
 
@@ -115,5 +115,5 @@ def _adapter(settings: Settings, venue: Venue, environment: Mapping[str, str]) -
         stream_url=coinbase.stream_url,
         ca_file=settings.coinbase_ca_file,
         networks=coinbase.networks,
-        timeout=float(coinbase.timeout_seconds),
+        timeout=coinbase.timeout_seconds,
     )

@@ -61,13 +61,9 @@ class Store:
         if self._base.in_transaction:
             yield
             return
-        self._base.execute("begin immediate")
-        try:
+        with self._base:  # ends what is begun: by commit, or by rollback after any error
+            self._base.execute("begin immediate")
             yield
-        except BaseException:
-            self._base.execute("rollback")
-            raise
-        self._base.execute("commit")
 
     def keep(self, rows: Iterable[Row]) -> None:
         """New ones, and newer states of known ones."""

@@ -16,6 +16,15 @@ LARGEST = 10**78 - 1
 VENUE_DECIMALS = 18
 
 
+def written(units: int, decimals: int, least: int = 0) -> str:
+    """Units of 10**-decimals -> decimal string, exact, with at least `least` decimals and as many
+    more as it has: 2500, 0.0001, -1.5; with two at least 1000.00."""
+    whole, fraction = divmod(abs(units), 10**decimals)
+    digits = str(fraction).rjust(decimals, "0") if decimals else ""
+    digits = digits.rstrip("0").ljust(least, "0")
+    return f"{'-' if units < 0 else ''}{whole}{f'.{digits}' if digits else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """What an amount counts: a symbol and how many decimals its base unit has.

@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from core import clock, ids
 from core.errors import NotFound
-from core.money import Asset
+from core.money import Asset, written
 from core.networks import Catalog
 from core.pages import page_of
 from ledger.accounts import Debt, merchant
@@ -35,9 +35,7 @@ def amount(catalog: Catalog, asset: str, units: int) -> str:
     """Base units -> decimal string: all of the asset's decimals, and more where a venue's units
     have a fraction of one."""
     places, known = decimals(catalog, asset), catalog.asset(symbol(asset))
-    while known is not None and places > known.decimals and units % 10 == 0:
-        places, units = places - 1, units // 10
-    return Asset(asset, places, places).format(units)
+    return written(units, places, min(places, known.decimals) if known is not None else places)
 
 
 def exact(catalog: Catalog, asset: str, units: int) -> str:

@@ -28,10 +28,3 @@ def owed(amount: int, currency: Asset, asset: Asset, price: int) -> int:
     step: int = 10 ** (asset.decimals - min(asset.quote_decimals, asset.decimals))
     worth_of_step = price * 10**currency.decimals * step
     return int(-(-amount * SCALE * 10**asset.decimals // worth_of_step) * step)
-
-
-def show_price(price: int) -> str:
-    """A price with at least 8 decimals, and as many more (up to 18) as it has."""
-    whole, fraction = divmod(price, SCALE)
-    digits = str(fraction).rjust(18, "0").rstrip("0").ljust(8, "0")
-    return f"{whole}.{digits}"

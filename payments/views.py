@@ -16,7 +16,7 @@ from payments.facts import InboxReason
 from payments.options import due_of
 from payments.tables import Deposit, Invoice
 from payments.tiers import Heights, confirmations
-from payments.values import show_price
+from prices.rates import show_price
 from wallets.addresses import checksum
 
 _SUGGESTIONS = {

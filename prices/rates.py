@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from core.money import written
+
 SCALE = 10**18
 DECIMALS = 18
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,9 +28,7 @@ def scaled(answer: int, decimals: int) -> int:
 
 def show_price(price: int) -> str:
     """A price as text, exact: at least 8 decimals, more where there are some."""
-    whole, fraction = divmod(price, SCALE)
-    digits = str(fraction).rjust(DECIMALS, "0").rstrip("0")
-    return f"{whole}.{digits.ljust(SHOWN_DECIMALS, '0')}"
+    return written(price, DECIMALS, SHOWN_DECIMALS)
 
 
 def age_seconds(updated_at: datetime, now: datetime) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from core.money import FIAT, VENUE_DECIMALS
+from core.money import FIAT, VENUE_DECIMALS, written
 from core.networks import Catalog
-from exchanges.numbers import show
 
 
 def ledger_code(catalog: Catalog, symbol: str) -> str:
@@ -17,9 +16,5 @@ def ledger_code(catalog: Catalog, symbol: str) -> str:
 def show_amount(symbol: str, units: int) -> str:
     """Units of 10**-18 -> major units: the shortest exact string, of fiat at least its minor
     units (`1000.00`)."""
-    shown = show(units)
     fiat = FIAT.get(symbol)
-    if fiat is None or fiat.decimals == 0:
-        return shown
-    whole, _, fraction = shown.partition(".")
-    return f"{whole}.{fraction.ljust(fiat.decimals, '0')}"
+    return written(units, VENUE_DECIMALS, fiat.decimals if fiat is not None else 0)

@@ -7,7 +7,7 @@ from datetime import datetime
 from fractions import Fraction
 
 from core.errors import PriceUnavailable
-from core.money import VENUE_DECIMALS, Asset
+from core.money import VENUE_DECIMALS, Asset, written
 from core.networks import Catalog
 from ledger.reads import decimals
 from ledger.reads import symbol as symbol_of
@@ -77,10 +77,6 @@ def fine(catalog: Catalog, code: str, units: int) -> int:
 def show_units(catalog: Catalog, symbol: str, units: int) -> str:
     """Units of the finest count -> major units: the shortest exact string, of fiat at least its
     minor units."""
-    places = finest(catalog, symbol)
-    shown = Asset(symbol, places, places).format(units)
-    whole, _, fraction = shown.partition(".")
     asset = catalog.asset(symbol)
     least = asset.decimals if asset is not None and asset.is_fiat else 0
-    fraction = fraction.rstrip("0").ljust(least, "0")
-    return f"{whole}.{fraction}" if fraction else whole
+    return written(units, finest(catalog, symbol), least)

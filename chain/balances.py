@@ -7,17 +7,15 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from chain.decode import number
+from chain.multicall import Holdings
 from chain.reader import Reader
 from chain.rpc import Rpc
 from chain.types import Batch, Block, Movement
 from chain.watch import Watch
-from chain.wire import BALANCE, BLOCK_BY_HASH, CALL
+from chain.wire import BLOCK_BY_HASH, CALL
 from core.errors import BlockUnknown, Inconsistent
 from core.networks import NATIVE, Network
 
@@ -27,8 +25,6 @@ COMPARED_PER_BLOCK = 500
 ROUND_SECONDS = 600  # CHAIN 1: every unexpired address is looked at within ten minutes
 
 _BALANCE_OF = "0x" + keccak(b"balanceOf(address)")[:4].hex()
-_ETH_BALANCE = keccak(b"getEthBalance(address)")[:4]
-_AGGREGATE3 = keccak(b"aggregate3((address,bool,bytes)[])")[:4]
 
 
 def measured(batch: Batch, watch: Watch) -> set[str]:
@@ -123,15 +119,14 @@ async def compare(
     Raises BlockUnknown where the node has no state of this block.
     """
     addresses = sorted(known)
+    holdings = Holdings(rpc, block.hash, network.multicall)
     found = []
     for first in range(0, len(addresses), COMPARED_PER_BLOCK):
         some = addresses[first : first + COMPARED_PER_BLOCK]
-        balances = await _multicall(block, some, network.multicall, rpc)
-        if balances is None:
-            at = {"blockHash": block.hash}
-            answers = await rpc.many(BALANCE, [(a, at) for a in some])
-            balances = [number(a) for a in answers]
+        balances = await holdings.batch([(address, NATIVE) for address in some])
         for holder, balance in zip(some, balances, strict=True):
+            if balance is None:
+                raise Inconsistent(f"{rpc.network} {rpc.name}: Multicall3 tells not all balances")
             if balance > known[holder]:
                 amount = balance - known[holder]
                 found.append(
@@ -143,25 +138,3 @@ async def compare(
                     "balance_below_books", network=network.id, address=holder, block=block.number
                 )
     return found
-
-
-async def _multicall(
-    block: Block, addresses: Sequence[str], contract: str, rpc: Rpc
-) -> list[int] | None:
-    """getEthBalance of each, None where Multicall3 has no code at this block."""
-    calls = [
-        (contract, False, _ETH_BALANCE + bytes.fromhex(a[2:]).rjust(32, b"\0")) for a in addresses
-    ]
-    data = "0x" + (_AGGREGATE3 + abi_encode(["(address,bool,bytes)[]"], [calls])).hex()
-    answer = await rpc.call(CALL, {"to": contract, "data": data}, {"blockHash": block.hash})
-    if answer == "0x":
-        return None
-    try:
-        [results] = abi_decode(["(bool,bytes)[]"], bytes.fromhex(answer[2:]))
-    except (DecodingError, ValueError) as error:
-        raise Inconsistent(
-            f"{rpc.network} {rpc.name}: Multicall3 answered {answer[:80]!r}"
-        ) from error
-    if len(results) != len(addresses) or not all(ok for ok, _ in results):
-        raise Inconsistent(f"{rpc.network} {rpc.name}: Multicall3 answered for other addresses")
-    return [int.from_bytes(value, "big") for _, value in results]

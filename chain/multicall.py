@@ -53,7 +53,7 @@ class Holdings:
             some = asked[len(found) : len(found) + self._size.size]
             began = time.monotonic()
             try:
-                found += await self._some(some)
+                found += await self.batch(some)
             except (RangeTooLarge, TimedOut):
                 if len(some) <= _LEAST:
                     raise
@@ -62,7 +62,8 @@ class Holdings:
                 self._size.answered(len(some), time.monotonic() - began)
         return found
 
-    async def _some(self, asked: Sequence[Asked]) -> list[int | None]:
+    async def batch(self, asked: Sequence[Asked]) -> list[int | None]:
+        """As `read`, all in one request, which is not tried again with less."""
         if self._deployed:
             call = {"to": self._contract, "data": encode(asked, self._contract)}
             answer = await self._rpc.call(CALL, call, self._at)
@@ -110,7 +111,10 @@ def _call(asked: Asked, multicall: str) -> str:
 
 def decode(answer: str, count: int, who: str) -> list[int | None]:
     """Each (success, bytes) of aggregate3's answer as a number. Raises Inconsistent."""
-    data = bytes.fromhex(answer[2:])
+    try:
+        data = bytes.fromhex(answer[2:])
+    except ValueError as error:
+        raise Inconsistent(f"{who}: Multicall3 answered {answer[:80]!r}") from error
 
     def word(at: int) -> int:
         return int.from_bytes(data[at : at + _WORD], "big")

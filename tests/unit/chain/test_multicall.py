@@ -42,7 +42,7 @@ def test_answers(results: list[tuple[bool, bytes]]) -> None:
     assert decode(answer, len(results), "node") == expected
 
 
-@pytest.mark.parametrize("answer", ["0x", "0x00", "0x" + "00" * 64])
+@pytest.mark.parametrize("answer", ["0x", "0x00", "0x" + "00" * 64, "0x" + "zz" * 64])
 def test_an_answer_to_other_calls(answer: str) -> None:
     with pytest.raises(Inconsistent):
         decode(answer, 2, "node")

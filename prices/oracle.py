@@ -159,30 +159,21 @@ class Oracle:
         row, source = book.row(feed.base, feed.quote), new[feed.pair]
         if row is None or stored[feed.pair] is None or source is not stored[feed.pair]:
             return True
-        mids = self._judged(feed, row, source, now)
-        settled = self._settled(feed, row, source, now)
+        settled, mids = self._settled(feed, row, source, now)
         if (settled.price, settled.refused) != (row.price, row.refused):
             return True
         return second.is_news(mids, _mids(row), wall())
 
     def _settled(
         self, feed: Feed, row: StoredPrice | None, source: Source, now: datetime
-    ) -> Settled:
-        sources = self._sources(feed, row, source)
-        mids = self._judged(feed, row, source, now)
-        return settle(feed.base, sources, unix(now), self._agreement, mids)
-
-    def _judged(
-        self, feed: Feed, row: StoredPrice | None, source: Source, now: datetime
-    ) -> list[Mid]:
-        """What the venues say to the price that counts."""
-        price = chosen_price(self._sources(feed, row, source), unix(now))
-        mids = self._mids.get((feed.base, feed.quote), [])
+    ) -> tuple[Settled, list[Mid]]:
+        """And what the venues say to the price that counts."""
+        carriers, at = self._carriers(feed), unix(now)
+        sources = [source, *(s for s in _parsed(row) if s.network in carriers)]
+        heard = self._mids.get((feed.base, feed.quote), [])
         limit = self._agreement.limit(feed.base)
-        return second.judge(price, mids, _mids(row), limit, wall())
-
-    def _sources(self, feed: Feed, row: StoredPrice | None, source: Source) -> list[Source]:
-        return [source, *(s for s in _parsed(row) if s.network in self._carriers(feed))]
+        mids = second.judge(chosen_price(sources, at), heard, _mids(row), limit, wall())
+        return settle(feed.base, sources, at, self._agreement, mids), mids
 
     def _carriers(self, feed: Feed) -> set[str]:
         """The other networks that carry this pair; one no longer configured has no say."""
@@ -209,7 +200,7 @@ class Oracle:
         if self._own(row, feed) != read:
             return  # another oracle was faster: what we judged against is no longer there
         was_unavailable = price.refused is not None
-        settled = self._settled(feed, row, source, now)
+        settled, _ = self._settled(feed, row, source, now)
         price.price, price.updated_at = settled.price, settled.updated_at
         price.valid_until, price.refused = settled.valid_until, settled.refused
         price.sources, price.observed_at = settled.sources, now

@@ -63,15 +63,15 @@ class Refresher:
 
     async def _follow(self, held: Held, news: Subscription, first_pause: float) -> None:
         clock = asyncio.get_running_loop()
-        markets_at, pause = -float("inf"), first_pause
+        markets_due, pause = clock.time(), first_pause
         while True:
             await held.check()
             news.drain()
             try:
                 await self.read_balances()
-                if clock.time() - markets_at >= MARKETS_SECONDS:
+                if clock.time() >= markets_due:
                     await self.read_markets()
-                    markets_at = clock.time()
+                    markets_due = clock.time() + MARKETS_SECONDS
                 pause = first_pause
             except VenueError as error:
                 log.warning("account_not_read", venue=self._venue, problem=str(error))

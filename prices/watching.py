@@ -186,4 +186,4 @@ def _row(venue: str, book: Book) -> StoredBook:
 def pause_after(error: Exception, usual: float) -> float:
     """As long as the venue asked for, where it did."""
     asked = error.retry_after if isinstance(error, VenueUnavailable) else None
-    return max(usual, float(asked)) if asked is not None else usual
+    return max(usual, asked) if asked is not None else usual

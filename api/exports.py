@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,7 +16,6 @@ from api.idempotency import once
 from api.paging import Page
 from core import ids
 from core.context import Context
-from core.errors import Invalid
 from merchants.keys import Principal
 from treasury import exports
 from treasury.export_period import Format, What
@@ -69,7 +68,6 @@ class Export(schemas.Shown):
 async def create(body: ExportRequest, request: Request, caller: Reader) -> Response:
     """Mostly `ready` at once."""
     context: Context = request.app.state.context
-    since, until = _utc("since", body.since), _utc("until", body.until)
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
         return 202, await exports.create(
@@ -78,8 +76,8 @@ async def create(body: ExportRequest, request: Request, caller: Reader) -> Respo
             what=What(body.kind),
             format=Format(body.format),
             method=Method(body.method) if body.method else None,
-            since=since,
-            until=until,
+            since=body.since,
+            until=body.until,
             created_by=ids.show("key", caller.key_id),
         )
 
@@ -116,10 +114,3 @@ async def file(export: str, request: Request, caller: Reader) -> Response:
         media, name, data = await exports.file(session, context, ids.read("exp", export))
     attached = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(data, media_type=media, headers=attached)
-
-
-def _utc(field: str, moment: datetime | None) -> datetime | None:
-    try:
-        return moment and moment.astimezone(UTC)
-    except OverflowError:
-        raise Invalid.of(field, "is outside of all time") from None

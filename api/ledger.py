@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -100,11 +99,6 @@ async def balances(
 ) -> Response:
     """Balances now, or as they stood at `at`. An operator sees all, or one `merchant`'s."""
     context: Context = request.app.state.context
-    if at is not None:
-        try:
-            at = at.astimezone(UTC)
-        except OverflowError:
-            raise Invalid.of("at", "is outside of all time") from None
     whose = caller.merchant_id
     if caller.is_operator:
         whose = queries.read_id("merchant", "mer", merchant)

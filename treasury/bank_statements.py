@@ -15,7 +15,7 @@ from core import ids
 from core.banks import BankAccount
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound
-from core.pages import newest_first, page_of
+from core.pages import page_of
 from ledger.accounts import EQUITY, bank
 from ledger.journal import Entry, Kind, post, transfer
 from ledger.tables import AccountBalance
@@ -220,18 +220,12 @@ async def lines(
     cursor: UUID | None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Newest first, and whether there are more."""
-    query = select(BankLine)
-    if account is not None:
-        query = query.where(BankLine.account == account)
-    if status is not None:
-        query = query.where(BankLine.status == status)
-    if statement_id is not None:
-        shown = select(BankStatementLine.line_id).where(
-            BankStatementLine.statement_id == statement_id
-        )
-        query = query.where(BankLine.id.in_(shown))
-    found = list(await session.scalars(newest_first(query, BankLine.__table__.c.id, limit, cursor)))
-    return [line_json(row) for row in found[:limit]], len(found) > limit
+    shown = select(BankStatementLine.line_id).where(BankStatementLine.statement_id == statement_id)
+    of_statement = () if statement_id is None else (BankLine.id.in_(shown),)
+    rows, more = await page_of(
+        session, BankLine, limit, cursor, *of_statement, account=account, status=status
+    )
+    return [line_json(row) for row in rows], more
 
 
 async def accounts(session: AsyncSession, context: Context) -> list[dict[str, Any]]:

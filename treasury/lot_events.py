@@ -20,6 +20,7 @@ from core.networks import Catalog
 from exchanges.numbers import ONE
 from ledger.journal import Kind
 from ledger.reads import symbol
+from ledger.units import fine as fine_of
 from prices.book import HUB
 from treasury.gains import Fact
 from treasury.worth import fine, finest
@@ -123,8 +124,9 @@ async def _seen(connection: Raw, facts: Iterable[Fact], house: Asset | None) -> 
     if not entries or house is None:
         return {}
     cursor = await connection.execute(_SEEN, (list(entries),))
-    one = 10 ** (house.at_venue().decimals - house.decimals)
-    return {entries[number]: int(value) * one for number, value in await cursor.fetchall()}
+    return {
+        entries[number]: fine_of(house, int(value)) for number, value in await cursor.fetchall()
+    }
 
 
 async def _worth(connection: Raw, catalog: Catalog, wanted: dict[int, Wanted]) -> dict[int, int]:

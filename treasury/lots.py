@@ -111,11 +111,9 @@ class Fifo:
                 continue
             first = self._first()
             if first is not None and lot.entry is not None and first.entry == lot.entry:
-                self.held -= lot.left
                 known = first.cost is not None and lot.cost is not None
                 first.cost = (first.cost or 0) + (lot.cost or 0) if known else None
                 first.left += lot.left
-                self.held += lot.left
             else:
                 self._lots.appendleft(lot)
                 if lot.entry is not None:

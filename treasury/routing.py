@@ -146,9 +146,8 @@ class Router:
         """The orders for these shares, or which path cannot have its share and why. What one
         path's steps leave over goes on to the next, the finest last."""
         order = sorted(shares, key=lambda number: -self._paths[number].steps[0].grain)
-        rooms = {self._paths[n].venue: 0 for n in order}
-        for venue in rooms:
-            rooms[venue] = self._of(venue, self._wish.from_asset)
+        venues = {self._paths[n].venue for n in order}
+        rooms = {venue: self._of(venue, self._wish.from_asset) for venue in venues}
         parts: list[tuple[Path, tuple[Sized, ...]]] = []
         carried = left
         for number in order:

@@ -50,12 +50,12 @@ async def store(session: AsyncSession, marks: Mapping[str, tuple[int, str]]) -> 
         )
 
 
-async def standing(session: AsyncSession, prefix: str) -> list[str]:
-    """Keys of the unresolved Breaks of a comparison."""
-    query = select(BreakRow.key).where(
+async def standing(session: AsyncSession, prefix: str) -> dict[str, str]:
+    """The unresolved Breaks of a comparison: their kinds by their keys."""
+    query = select(BreakRow.key, BreakRow.kind).where(
         BreakRow.key.startswith(prefix, autoescape=True), BreakRow.status != "resolved"
     )
-    return list(await session.scalars(query))
+    return {row.key: row.kind for row in await session.execute(query)}
 
 
 async def oldest_block(session: AsyncSession, prefix: str) -> int | None:

@@ -16,6 +16,7 @@ from ledger.breaks import BreakKind, Difference, break_json, close_break, open_b
 from ledger.tables import BreakRow
 from reconciliation import marks, runs
 from reconciliation.parts import Part, Scope, Status, Unread, parts_json
+from reconciliation.resolving import Resolution
 from reconciliation.tables import ReconciliationRun
 from webhooks.events import NewEvent, emit
 
@@ -23,8 +24,6 @@ GONE = "gone"
 """A later run did not find the difference any more."""
 ARRIVED = "arrived"
 """What was under way has arrived."""
-EXPLAINED = "explained"
-"""A person said why it is so; nothing is posted."""
 
 
 class Taken(Exception):
@@ -101,7 +100,7 @@ async def _accepted(session: AsyncSession, found: Sequence[Difference]) -> set[s
     by_key = {one.key: one for one in found}
     query = (
         select(BreakRow)
-        .where(BreakRow.key.in_(by_key), BreakRow.resolution == EXPLAINED)
+        .where(BreakRow.key.in_(by_key), BreakRow.resolution == Resolution.EXPLAINED.value)
         .order_by(BreakRow.resolved_at)
     )
     explained = {row.key: row for row in await session.scalars(query)}
@@ -119,13 +118,11 @@ async def _close(
     if not part.all_named:
         return []
     closed = []
-    for key in await marks.standing(session, part.prefix):
+    by = ids.show("rec", run_id)
+    for key, kind in (await marks.standing(session, part.prefix)).items():
         if key in found or key in part.unjudged:
             continue
-        query = select(BreakRow.kind).where(BreakRow.key == key, BreakRow.status != "resolved")
-        timing = await session.scalar(query) == BreakKind.TIMING
-        resolution = ARRIVED if timing else GONE
-        by = ids.show("rec", run_id)
+        resolution = ARRIVED if kind == BreakKind.TIMING else GONE
         row = await close_break(session, key, resolution, context.clock.now(), by=by)
         if row is not None:
             closed.append(row)

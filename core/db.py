@@ -191,6 +191,13 @@ async def raw(session: AsyncSession) -> Raw:
     return await raw_of(await session.connection())
 
 
+async def snapshot(session: AsyncSession) -> Raw:
+    """The same, reading one moment of the database. Before anything else in the transaction."""
+    connection = await raw(session)
+    await connection.execute("set transaction isolation level repeatable read read only")
+    return connection
+
+
 async def raw_of(connection: AsyncConnection) -> Raw:
     fairy = await connection.get_raw_connection()
     return cast("Raw", fairy.driver_connection)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from core.db import Database, Raw, raw
+from core.db import Database, Raw, snapshot
 from core.ids import show
 from ledger.sequence import ENTRY, GENESIS, Content, link
 
@@ -100,8 +100,7 @@ async def verify(database: Database, after: int = 0, head: bytes = GENESIS) -> R
     what was proved once need not be walked again. Sums and balances are always all.
     """
     async with database.read() as session:
-        connection = await raw(session)
-        await connection.execute("set transaction isolation level repeatable read read only")
+        connection = await snapshot(session)
         entries, seq, head, problems = await _walk(connection, after, head)
         if after:  # what the walk did not come by
             cursor = await connection.execute(_GONE, [after, MOST_NAMED])

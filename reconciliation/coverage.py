@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
-from core.db import raw
+from core.db import snapshot
 from core.errors import Unavailable
 from core.networks import Network
 from ledger.breaks import BreakKind, Difference
@@ -46,9 +46,8 @@ async def blocks(context: Context, network: Network, run_id: UUID, *, whole: boo
     whole: from the first block that was ever read, not from the last run's. Raises Unavailable.
     """
     part = Part(f"blocks:{network.id}")
-    async with context.database.begin() as session:
-        connection = await raw(session)
-        await connection.execute("set transaction isolation level repeatable read")
+    async with context.database.read() as session:
+        connection = await snapshot(session)
         mark = None if whole else await marks.load(session, part.name)
         standing = await marks.oldest_block(session, part.prefix)
         first = max(0, mark.position - AGAIN) if mark else 0

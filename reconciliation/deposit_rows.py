@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from core.db import Raw, raw
+from core.db import Raw
 from core.ids import show
 from ledger.accounts import Debt, Role, merchant, place, wallet
 
@@ -96,13 +94,6 @@ class DepositRow:
         held = place(self.network, Role(self.role))
         owed = self.debt(Debt(self.account))
         return {(held, self.asset): self.amount, (owed, self.asset): -self.amount}
-
-
-async def snapshot(session: AsyncSession) -> Raw:
-    """The session's connection, reading one moment of the database."""
-    connection = await raw(session)
-    await connection.execute("set transaction isolation level repeatable read read only")
-    return connection
 
 
 async def sums_of(

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
-from core.db import raw
+from core.db import raw, snapshot
 from core.ids import read, show
 from ledger.accounts import is_place, merchant, wallet
 from ledger.breaks import BreakKind, Difference
@@ -37,7 +37,6 @@ from reconciliation.deposit_rows import (
     UNPAID,
     DepositRow,
     settled_of,
-    snapshot,
     sums_of,
 )
 from reconciliation.parts import DepositFacts, Part

@@ -9,10 +9,9 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from core.context import Context
-from core.db import Raw
+from core.db import Raw, snapshot
 from exchanges.types import Fill, Venue, VenueDeposit, VenueWithdrawal
 from ledger.accounts import exchange
-from reconciliation.deposit_rows import snapshot
 from reconciliation.parts import PREFIX
 
 # Not the kept balance, which is held against the postings elsewhere: an entry that is gone is

@@ -152,19 +152,23 @@ async def begun(context: Context, venue: Venue) -> datetime | None:
     return row[0] if row else None
 
 
+async def balances(connection: Raw, venue: Venue) -> dict[str, int]:
+    """The ledger's code -> units; zeros are what was held once."""
+    return dict(await (await connection.execute(_BALANCES, (exchange(venue),))).fetchall())
+
+
 async def read(context: Context, venue: Venue, since: datetime) -> VenueBooks:
     """Fills that happened after `since`, by the venue's clock."""
     async with context.database.read() as session:
         connection = await snapshot(session)
-        account = exchange(venue)
-        rows = await (await connection.execute(_BALANCES, (account,))).fetchall()
+        held = await balances(connection, venue)
         async with connection.cursor(row_factory=class_row(KnownFill)) as cursor:
             await cursor.execute(_FILLS, (venue.value, since))
             fills = await cursor.fetchall()
         async with connection.cursor(row_factory=class_row(Unended)) as cursor:
             await cursor.execute(_UNENDED, (venue.value,))
             unended = await cursor.fetchall()
-    return VenueBooks(dict(rows), {(f.symbol, f.id): f for f in fills}, unended)
+    return VenueBooks(held, {(f.symbol, f.id): f for f in fills}, unended)
 
 
 async def in_journal(context: Context, keys: Sequence[str]) -> set[str]:

@@ -8,7 +8,7 @@ they leave open is a timing difference, and none while it is young.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from reconciliation import marks, venue_books
 from reconciliation.moves import MovesAndTransfers
 from reconciliation.parts import FillFacts, Part
 from reconciliation.transfers import TransferComparison
-from reconciliation.venue_books import KnownFill, Reading, Transfers, Unended, VenueBooks, changed
+from reconciliation.venue_books import KnownFill, Reading, Transfers, Unended, changed
 from treasury.units import ledger_code
 
 AGAIN = timedelta(hours=1)  # before the last run: a venue may show an item late
@@ -88,9 +88,10 @@ class VenueComparison:
         """Again while something moves: balances, items and books belong to one moment."""
         for left in reversed(range(TRIES)):
             began = clock.wall()
-            before = await venue_books.read(self._context, self._venue, since)
+            async with self._context.database.statement() as connection:
+                before = await venue_books.balances(connection, self._venue)
             held = await self._held()
-            symbols = await self._symbols(before, held)
+            symbols = await self._symbols(before.keys() | held.keys())
             # A venue may show some from before; the books are read from `since` on.
             shown = [f for s in symbols for f in await self._exchange.fills_since(s, since)]
             fills = [fill for fill in shown if fill.at >= since]
@@ -99,7 +100,7 @@ class VenueComparison:
             as_of = clock.wall()
             after = await self._held()
             books = await venue_books.read(self._context, self._venue, since)
-            moved = changed(held, after) | changed(before.balances, books.balances)
+            moved = changed(held, after) | changed(before, books.balances)
             if not moved or not left:
                 return Reading(began, as_of, after, fills, deposits, withdrawals, books, moved)
         raise AssertionError("not reached")
@@ -110,9 +111,8 @@ class VenueComparison:
         catalog = self._context.catalog
         return {ledger_code(catalog, s): b.total for s, b in balances.items() if b.total}
 
-    async def _symbols(self, books: VenueBooks, held: Mapping[str, int]) -> list[str]:
+    async def _symbols(self, assets: Set[str]) -> list[str]:
         """Markets between assets that we hold there, or ever held: others cannot have been used."""
-        assets = books.balances.keys() | held.keys()
         catalog = self._context.catalog
         return [
             market.symbol

@@ -62,51 +62,36 @@ async def blocks(context: Context, network: Network, run_id: UUID, *, whole: boo
     part.facts = {"first": lowest, "last": highest}
     for at, block_hash, before, parent, named in rows:
         gap = before != at - 1
-        part.add(
-            _difference(
-                part,
-                network,
-                run_id,
-                BlockFacts(
-                    network=network.id,
-                    first=before + 1 if gap else at,
-                    last=at - 1 if gap else at,
-                    hash=None if gap else block_hash,
-                    expected_hash=None if gap else parent,
-                    reason="these blocks were not read" if gap else f"its parent is {named}",
-                ),
-                gap=gap,
-            )
+        facts = BlockFacts(
+            network=network.id,
+            first=before + 1 if gap else at,
+            last=at - 1 if gap else at,
+            hash=None if gap else block_hash,
+            expected_hash=None if gap else parent,
+            reason="these blocks were not read" if gap else f"its parent is {named}",
         )
+        part.add(_difference(part, run_id, facts))
     if stored != cursor_hash:
-        part.add(
-            _difference(
-                part,
-                network,
-                run_id,
-                BlockFacts(
-                    network=network.id,
-                    first=number if highest is None or highest >= number else highest + 1,
-                    last=number,
-                    hash=stored,
-                    expected_hash=cursor_hash,
-                    reason="the cursor stands at a block that is not stored",
-                ),
-                gap=stored is None,
-            )
+        facts = BlockFacts(
+            network=network.id,
+            first=number if highest is None or highest >= number else highest + 1,
+            last=number,
+            hash=stored,
+            expected_hash=cursor_hash,
+            reason="the cursor stands at a block that is not stored",
         )
+        part.add(_difference(part, run_id, facts))
     if not rows and stored == cursor_hash:
         part.marks[part.name] = (number, cursor_hash)
     return part
 
 
-def _difference(
-    part: Part, network: Network, run_id: UUID, facts: BlockFacts, *, gap: bool
-) -> Difference:
+def _difference(part: Part, run_id: UUID, facts: BlockFacts) -> Difference:
+    """Blocks without a hash are those that are not there."""
     return Difference(
         key=part.key(facts["first"]),
-        kind=BreakKind.MISSING_IN_LEDGER if gap else BreakKind.ORPHAN,
-        place=f"network:{network.id}",
+        kind=BreakKind.MISSING_IN_LEDGER if facts["hash"] is None else BreakKind.ORPHAN,
+        place=f"network:{facts['network']}",
         facts=dict(facts),
         run_id=run_id,
     )

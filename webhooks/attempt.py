@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from time import monotonic_ns
 
 import aiohttp
 
 from core.clock import wall
 from core.errors import Invalid
+from core.http_headers import retry_after
 from webhooks.urls import check
 
 EXCERPT = 1_000  # characters of the response that are kept
@@ -55,7 +55,7 @@ async def post(
                 _milliseconds(start),
                 response.status,
                 response=await _excerpt(response),
-                retry_after=_retry_after(response.headers.get("retry-after"), wall()),
+                retry_after=retry_after(response.headers.get("retry-after"), wall()),
             )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, Invalid) as error:
         return Attempt(at, _milliseconds(start), error=_sentence(error))
@@ -83,16 +83,3 @@ async def _excerpt(response: aiohttp.ClientResponse) -> str | None:
     except (TimeoutError, aiohttp.ClientError, OSError):
         pass
     return read.decode(errors="replace").replace("\0", "�")[:EXCERPT] or None
-
-
-def _retry_after(text: str | None, now: datetime) -> int | None:
-    """Seconds or an HTTP date (RFC 9110, 10.2.3)."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return int(text[:9])
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0, int((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()))

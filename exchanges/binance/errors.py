@@ -18,6 +18,8 @@ from binance.exceptions import (
     BinanceRequestException,
 )
 
+from core import http_headers
+from core.clock import wall
 from core.errors import (
     OrderRefused,
     OutcomeUnknown,
@@ -84,11 +86,7 @@ class NotShown(VenueUnavailable):
 
 def bad_answer(status: int, text: str, retry_after: str | None) -> BadAnswer:
     """An answer outside 2xx, or one within that is not JSON."""
-    wait = (
-        int(retry_after)
-        if retry_after and retry_after.isascii() and retry_after.isdigit()
-        else None
-    )
+    wait = http_headers.retry_after(retry_after, wall())
     try:
         body = read_json(text)
     except ValueError:

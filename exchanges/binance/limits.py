@@ -25,6 +25,7 @@ _HEADER = re.compile(
     r"x-(?:mbx-used-(weight)|mbx-(order)-count|sapi-used-(ip|uid)-weight)-([0-9]{1,4})([smhd])",
     re.ASCII | re.IGNORECASE,
 )
+_COUNT = re.compile("[0-9]{1,9}", re.ASCII)
 _RULES = {"REQUEST_WEIGHT": "weight", "ORDERS": "order"}
 # Until exchangeInfo is read; the wallet's (sapi) are in no answer, only in its documentation:
 # by address and by account a minute, and for histories of withdrawals by account a second
@@ -108,7 +109,7 @@ class Limits:
         """What an answer's headers say is used."""
         for header, value in headers.items():
             match = _HEADER.fullmatch(header)
-            if match is None or not value.isascii() or not value.isdigit():
+            if match is None or _COUNT.fullmatch(value) is None:
                 continue
             name = (match[1] or match[2] or match[3]).lower()
             interval = match[5].upper()

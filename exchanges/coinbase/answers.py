@@ -17,10 +17,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
+from core import http_headers
+from core.clock import wall
 from core.errors import OrderRefused, VenueUnavailable
 from exchanges.numbers import read_json
 
@@ -101,18 +101,8 @@ def read(answer: Answer) -> dict[str, Any]:
 
 def retry_after(headers: Mapping[str, str]) -> int | None:
     """Whole seconds of Retry-After, at most an hour; None when there is none that can be read."""
-    written = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", written, re.ASCII):
-        seconds = int(written)
-    else:
-        try:
-            then = parsedate_to_datetime(written)
-        except ValueError:
-            return None
-        if then.tzinfo is None:
-            return None
-        seconds = max(0, int((then - datetime.now(UTC)).total_seconds()) + 1)
-    return min(seconds, _LONGEST_RETRY_AFTER)
+    seconds = http_headers.retry_after(headers.get("retry-after"), wall())
+    return None if seconds is None else min(seconds, _LONGEST_RETRY_AFTER)
 
 
 def short(text: object) -> str:

@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from core import http_headers
 from core.errors import OutcomeUnknown, UnreadableAnswer, VenueUnavailable
 from exchanges.coinbase import answers
 from exchanges.coinbase.answers import Answer, Unanswered
@@ -145,8 +145,6 @@ class Rest:
 
     def _see_clock(self, answer: Answer) -> None:
         """Each answer's Date says how far its clock is from ours, to about a second."""
-        try:
-            there = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-        except ValueError:
-            return
-        self.skew_seconds = there - time.time()
+        there = http_headers.date(answer.headers.get("date"))
+        if there is not None:
+            self.skew_seconds = there.timestamp() - time.time()

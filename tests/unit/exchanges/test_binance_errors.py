@@ -85,7 +85,8 @@ def test_no_such_order_answers_a_question_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7), (None, None), ("", None), ("soon", None), ("²", None)]
+    ("header", "seconds"),
+    [("7", 7), (None, None), ("", None), ("soon", None), ("²", None), ("9" * 5000, 999_999_999)],
 )
 def test_retry_after_is_told_on(header: str | None, seconds: int | None) -> None:
     failure = translate(bad_answer(429, json_of(-1003), header), executes=True)

@@ -82,6 +82,7 @@ def test_headers_that_say_nothing_are_nothing(limits: Limits) -> None:
             "X-MBX-USED-WEIGHT": "6000",
             "X-MBX-USED-WEIGHT-7H": "6000",
             "X-MBX-ORDER-COUNT-10S": "²",
+            "X-MBX-ORDER-COUNT-1D": "9" * 5000,
         }
     )
     assert limits.used_percent == 0

@@ -29,6 +29,7 @@ ORDER = LimitOrder(
 HTML = "<html><h1>Error 1015</h1></html>"
 V3 = '{"error":"INVALID_ARGUMENT","error_details":"no","message":"bad size"}'
 V2 = '{"errors":[{"id":"validation_error","message":"bad amount"}]}'
+NEVER = f"Wed, 21 Oct 2015 07:28:00 +{'9' * 22}"  # no number of a clock's
 SCOPES = '{"error":"PERMISSION_DENIED","message":"Missing required scopes"}'
 
 
@@ -58,6 +59,7 @@ async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand
         (plain(V3, 500), VenueUnavailable, OutcomeUnknown),
         (plain(HTML, 502), VenueUnavailable, OutcomeUnknown),
         (plain(HTML, 503, Retry_After="7"), VenueUnavailable, OutcomeUnknown),
+        (plain(HTML, 503, Retry_After=NEVER, Date=NEVER), VenueUnavailable, OutcomeUnknown),
         (plain(HTML, 504), VenueUnavailable, OutcomeUnknown),
         (plain("", 302, Location="/"), VenueUnavailable, OutcomeUnknown),
         (plain(HTML), VenueUnavailable, OutcomeUnknown),

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from exchanges.numbers import parse
-from exchanges.types import Book, Level
+from exchanges.binance.markets import parse_levels
+from exchanges.book_side import BookSide
+from exchanges.types import Book
 
 SNAPSHOT = 1000
 """Levels a side asked for at the beginning."""
@@ -28,8 +29,8 @@ class Depth:
     def __init__(self, symbol: str, full: int = SNAPSHOT) -> None:
         self.symbol = symbol
         self._full = full
-        self._bids: dict[int, int] = {}
-        self._asks: dict[int, int] = {}
+        self._bids = BookSide()
+        self._asks = BookSide()
         self._lowest: int | None = None
         self._highest: int | None = None
         self._last = 0
@@ -40,11 +41,12 @@ class Depth:
         held: take another."""
         held, self._held = self._held or [], None
         self._last = int(snapshot["lastUpdateId"])
-        self._bids = _levels(snapshot["bids"])
-        self._asks = _levels(snapshot["asks"])
+        self._put(snapshot["bids"], snapshot["asks"])
         # beyond a full snapshot nothing is known until it changes: such levels are left out
-        self._lowest = min(self._bids) if len(self._bids) >= self._full else None
-        self._highest = max(self._asks) if len(self._asks) >= self._full else None
+        if len(self._bids) >= self._full:
+            self._lowest = self._bids.lowest(1)[0].price
+        if len(self._asks) >= self._full:
+            self._highest = self._asks.highest(1)[0].price
         for event in held:
             self.apply(event)
 
@@ -58,13 +60,16 @@ class Depth:
         if int(event["U"]) > self._last + 1:
             raise Gap
         self._last = int(event["u"])
-        for price, quantity in _levels(event["b"]).items():
-            if self._lowest is None or price >= self._lowest:
-                _set(self._bids, price, quantity)
-        for price, quantity in _levels(event["a"]).items():
-            if self._highest is None or price <= self._highest:
-                _set(self._asks, price, quantity)
+        self._put(event["b"], event["a"])
         return True
+
+    def _put(self, bids: Sequence[Sequence[str]], asks: Sequence[Sequence[str]]) -> None:
+        for level in parse_levels(bids):
+            if self._lowest is None or level.price >= self._lowest:
+                self._bids.put(level)
+        for level in parse_levels(asks):
+            if self._highest is None or level.price <= self._highest:
+                self._asks.put(level)
 
     @property
     def wears_thin(self) -> bool:
@@ -74,23 +79,10 @@ class Depth:
         )
 
     def book(self, depth: int, at: datetime) -> Book:
-        bids = sorted(self._bids.items(), reverse=True)[:depth]
-        asks = sorted(self._asks.items())[:depth]
         return Book(
             symbol=self.symbol,
-            bids=tuple(Level(price, quantity) for price, quantity in bids),
-            asks=tuple(Level(price, quantity) for price, quantity in asks),
+            bids=self._bids.highest(depth),
+            asks=self._asks.lowest(depth),
             sequence=self._last,
             at=at,
         )
-
-
-def _levels(raw: Sequence[Sequence[str]]) -> dict[int, int]:
-    return {parse(level[0]): parse(level[1]) for level in raw}
-
-
-def _set(side: dict[int, int], price: int, quantity: int) -> None:
-    if quantity:
-        side[price] = quantity
-    else:
-        side.pop(price, None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from core.errors import UnreadableAnswer
+from exchanges.book_side import BookSide
 from exchanges.coinbase import reading
 from exchanges.coinbase.markets import microseconds
 from exchanges.types import Book, Level
@@ -21,7 +21,7 @@ class Depth:
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
-        self._sides: tuple[_Side, _Side] | None = None
+        self._sides: tuple[BookSide, BookSide] | None = None
         self._sequence = 0
 
     def forget(self) -> None:
@@ -34,7 +34,7 @@ class Depth:
         with the next one."""
         kind = reading.text(event, "type")
         if kind == "snapshot":
-            self._sides = (_Side(), _Side())
+            self._sides = (BookSide(), BookSide())
         elif kind != "update":
             raise UnreadableAnswer("neither a snapshot nor an update")
         if self._sides is None:
@@ -43,11 +43,8 @@ class Depth:
             side = _SIDES.get(reading.text(change, "side"))
             if side is None:
                 raise UnreadableAnswer("a level is neither bid nor offer")
-            price, quantity = (
-                reading.positive(change, "price_level"),
-                reading.amount(change, "new_quantity"),
-            )
-            self._sides[side].put(price, quantity)
+            price = reading.positive(change, "price_level")
+            self._sides[side].put(Level(price, reading.amount(change, "new_quantity")))
         self._sequence = max(self._sequence + 1, microseconds(told_at))
         bids, asks = self._sides
         return Book(
@@ -57,27 +54,3 @@ class Depth:
             sequence=self._sequence,
             at=at,
         )
-
-
-class _Side:
-    """Quantities by price, and the prices in order."""
-
-    def __init__(self) -> None:
-        self._prices: list[int] = []
-        self._levels: dict[int, Level] = {}
-
-    def put(self, price: int, quantity: int) -> None:
-        known = price in self._levels
-        if quantity > 0:
-            self._levels[price] = Level(price, quantity)
-            if not known:
-                insort(self._prices, price)
-        elif known:
-            del self._levels[price]
-            del self._prices[bisect_left(self._prices, price)]
-
-    def highest(self, most: int) -> tuple[Level, ...]:
-        return tuple(self._levels[price] for price in self._prices[: -most - 1 : -1])
-
-    def lowest(self, most: int) -> tuple[Level, ...]:
-        return tuple(self._levels[price] for price in self._prices[:most])

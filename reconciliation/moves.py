@@ -12,7 +12,8 @@ from psycopg.rows import class_row
 from core.db import Raw
 from core.ids import show
 from exchanges.types import Venue, VenueDeposit, VenueWithdrawal
-from reconciliation.venue_books import Absent, KnownTransfers, Transfers
+from reconciliation import venue_books
+from reconciliation.venue_books import Absent, KnownTransfers
 from treasury.move_machine import OVER, Way
 
 # Those that these transfers may be, and those that the venue should have shown by now.
@@ -51,48 +52,45 @@ class _Move:
         return {show("mov", self.id), self.id.hex, str(self.id)}
 
 
-class MovesAndTransfers(Transfers):
+async def known(
+    connection: Raw,
+    venue: Venue,
+    deposits: Sequence[VenueDeposit],
+    withdrawals: Sequence[VenueWithdrawal],
+    since: datetime,
+) -> KnownTransfers:
     """Transfers that were booked one by one, and those that a move of ours is."""
-
-    async def known(
-        self,
-        connection: Raw,
-        venue: Venue,
-        deposits: Sequence[VenueDeposit],
-        withdrawals: Sequence[VenueWithdrawal],
-        since: datetime,
-    ) -> KnownTransfers:
-        told = await super().known(connection, venue, deposits, withdrawals, since)
-        both: list[VenueDeposit | VenueWithdrawal] = [*deposits, *withdrawals]
-        values = {
-            "venue": venue.value,
-            "ids": [one.id for one in both],
-            "hashes": [one.tx_hash for one in both if one.tx_hash is not None],
-            "over": [status.value for status in OVER],
-            "since": since,
-        }
-        async with connection.cursor(row_factory=class_row(_Move)) as cursor:
-            moves = await (await cursor.execute(_MOVES, values)).fetchall()
-        booked, awaited = dict(told.booked), set(told.awaited)
-        shown: set[UUID] = set()
-        for one in both:
-            move = _of(one, moves)
-            if move is None:
-                continue
-            shown.add(move.id)
-            name = f"{move.direction}:{one.id}"
-            # Its corrections (a fee that was told late, a failure) have keys of their own.
-            if move.bookings > 1 or (name not in booked and move.effect):
-                booked[name] = move.effect
-            if move.status not in set(OVER):
-                awaited.add(name)
-        absent = [
-            Absent(f"{m.direction}:{m.venue_id or show('mov', m.id)}", m.direction, m.asset,
-                   m.effect, m.sent_at)
-            for m in moves
-            if m.id not in shown and m.effect and m.sent_at is not None and m.sent_at >= since
-        ]  # fmt: skip
-        return KnownTransfers(booked, absent, frozenset(awaited))
+    both: list[VenueDeposit | VenueWithdrawal] = [*deposits, *withdrawals]
+    values = {
+        "venue": venue.value,
+        "ids": [one.id for one in both],
+        "hashes": [one.tx_hash for one in both if one.tx_hash is not None],
+        "over": [status.value for status in OVER],
+        "since": since,
+    }
+    booked = await venue_books.booked(connection, venue, deposits, withdrawals)
+    async with connection.cursor(row_factory=class_row(_Move)) as cursor:
+        moves = await (await cursor.execute(_MOVES, values)).fetchall()
+    awaited: set[str] = set()
+    shown: set[UUID] = set()
+    for one in both:
+        move = _of(one, moves)
+        if move is None:
+            continue
+        shown.add(move.id)
+        name = f"{move.direction}:{one.id}"
+        # Its corrections (a fee that was told late, a failure) have keys of their own.
+        if move.bookings > 1 or (name not in booked and move.effect):
+            booked[name] = move.effect
+        if move.status not in set(OVER):
+            awaited.add(name)
+    absent = [
+        Absent(f"{m.direction}:{m.venue_id or show('mov', m.id)}", m.direction, m.asset,
+               m.effect, m.sent_at)
+        for m in moves
+        if m.id not in shown and m.effect and m.sent_at is not None and m.sent_at >= since
+    ]  # fmt: skip
+    return KnownTransfers(booked, absent, frozenset(awaited))
 
 
 def _of(one: VenueDeposit | VenueWithdrawal, moves: Sequence[_Move]) -> _Move | None:

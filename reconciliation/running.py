@@ -26,7 +26,6 @@ from reconciliation.chain import ChainComparison
 from reconciliation.deposits import DepositComparison
 from reconciliation.parts import Part, Scope, Unread
 from reconciliation.runs import COMMAND
-from reconciliation.venue_books import Transfers
 from reconciliation.venues import PATIENCE, VenueComparison
 
 log = structlog.get_logger()
@@ -58,7 +57,6 @@ class Reconciling:
         exchanges: Mapping[Venue, Exchange],
         *,
         every_seconds: int | None,
-        transfers: Transfers | None = None,
         lease: timedelta = LEASE,
         wait_seconds: float = WAIT_SECONDS,
         patience: timedelta = PATIENCE,
@@ -67,7 +65,6 @@ class Reconciling:
         self._endpoints = endpoints
         self._exchanges = exchanges
         self._every_seconds = every_seconds
-        self._transfers = transfers
         self._lease = lease
         self._wait_seconds = wait_seconds
         self._patience = patience
@@ -147,12 +144,7 @@ class Reconciling:
         if scope in (Scope.EXCHANGES, Scope.ALL):
             for venue, exchange in self._exchanges.items():
                 found[f"venue:{venue}"] = VenueComparison(
-                    context,
-                    exchange,
-                    run_id,
-                    whole=whole,
-                    transfers=self._transfers,
-                    patience=self._patience,
+                    context, exchange, run_id, whole=whole, patience=self._patience
                 ).compare
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import class_row
@@ -116,33 +116,27 @@ class KnownTransfers:
     in neither nobody has explained."""
 
     booked: Mapping[str, int]
-    absent: Sequence[Absent] = field(default_factory=tuple)
-    awaited: frozenset[str] = frozenset()
+    absent: Sequence[Absent]
+    awaited: frozenset[str]
 
 
-class Transfers:
-    """Which of a venue's transfers the books know. This one knows what was booked by the venue's
-    own id, `venue_transfer:<venue>:deposit|withdrawal:<id>`, or by a person who resolved the Break;
-    moves have more to say."""
-
-    async def known(
-        self,
-        connection: Raw,
-        venue: Venue,
-        deposits: Sequence[VenueDeposit],
-        withdrawals: Sequence[VenueWithdrawal],
-        since: datetime,
-    ) -> KnownTransfers:
-        names = [f"deposit:{one.id}" for one in deposits]
-        names += [f"withdrawal:{one.id}" for one in withdrawals]
-        values = {
-            "names": names,
-            "keys": [f"venue_transfer:{venue}:{name}" for name in names],
-            "breaks": [f"{PREFIX}venue:{venue}:{name}" for name in names],
-            "account": exchange(venue),
-        }
-        rows = await (await connection.execute(_BOOKED, values)).fetchall()
-        return KnownTransfers(dict(rows))
+async def booked(
+    connection: Raw,
+    venue: Venue,
+    deposits: Sequence[VenueDeposit],
+    withdrawals: Sequence[VenueWithdrawal],
+) -> dict[str, int]:
+    """What was booked of a venue's transfers one by one: by the venue's own id,
+    `venue_transfer:<venue>:deposit|withdrawal:<id>`, or by a person who resolved the Break."""
+    names = [f"deposit:{one.id}" for one in deposits]
+    names += [f"withdrawal:{one.id}" for one in withdrawals]
+    values = {
+        "names": names,
+        "keys": [f"venue_transfer:{venue}:{name}" for name in names],
+        "breaks": [f"{PREFIX}venue:{venue}:{name}" for name in names],
+        "account": exchange(venue),
+    }
+    return dict(await (await connection.execute(_BOOKED, values)).fetchall())
 
 
 async def begun(context: Context, venue: Venue) -> datetime | None:

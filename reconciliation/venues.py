@@ -18,11 +18,10 @@ from exchanges.protocol import Exchange
 from exchanges.types import Fill, TransferStatus
 from ledger.accounts import exchange as account_of
 from ledger.breaks import BreakKind, Difference
-from reconciliation import marks, venue_books
-from reconciliation.moves import MovesAndTransfers
+from reconciliation import marks, moves, venue_books
 from reconciliation.parts import FillFacts, Part
 from reconciliation.transfers import TransferComparison
-from reconciliation.venue_books import KnownFill, Reading, Transfers, Unended, changed
+from reconciliation.venue_books import KnownFill, Reading, Unended, changed
 from treasury.units import ledger_code
 
 AGAIN = timedelta(hours=1)  # before the last run: a venue may show an item late
@@ -43,7 +42,6 @@ class VenueComparison:
         run_id: UUID,
         *,
         whole: bool,
-        transfers: Transfers | None = None,
         patience: timedelta = PATIENCE,
     ) -> None:
         self._context = context
@@ -51,7 +49,6 @@ class VenueComparison:
         self._venue = exchange.venue
         self._run_id = run_id
         self._whole = whole
-        self._transfers = transfers or MovesAndTransfers()
         self._patience = patience
         self._part = Part(f"venue:{self._venue}")
         # What items explain: the ledger's code -> units that the venue has more than the books.
@@ -200,7 +197,7 @@ class VenueComparison:
         """Deposits and withdrawals. The ledger's code -> what pending withdrawals come to."""
         catalog = self._context.catalog
         async with self._context.database.statement() as connection:
-            known = await self._transfers.known(
+            known = await moves.known(
                 connection, self._venue, reading.deposits, reading.withdrawals, since
             )
         comparison = TransferComparison(self._venue, reading.as_of, self._patience, known)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,15 +12,12 @@ import msgspec
 from aiohttp import web
 
 from sandbox.exchanges import binance_errors as errors
+from sandbox.exchanges import endings
 from sandbox.exchanges.binance_errors import Problem
-from sandbox.exchanges.faults import Fault, Operation
+from sandbox.exchanges.faults import SILENT, Fault, Operation
 
 RETRY_AFTER = 1  # seconds
 BAN = 2  # seconds; the venue's own begin with two minutes
-ENGINE = frozenset({Fault.EXPIRED, Fault.PARTIAL_FILL_THEN_SILENCE})
-"""What the engine does itself while it places."""
-SILENT = frozenset({Fault.HANG, Fault.PARTIAL_FILL_THEN_SILENCE})
-_POLL = 0.05
 _CONTENT = {"Content-Type": "text/html"}
 _FIREWALL = """\
 <!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01 Transitional//EN" "http://www.w3.org/TR/html4/loose.dtd">
@@ -116,37 +110,11 @@ async def spoil(
         case Fault.HTML_BODY:
             return page(HTTPStatus.BAD_GATEWAY)
         case Fault.TRUNCATED_BODY:
-            return _truncated(done)
-        case Fault.HANG | Fault.PARTIAL_FILL_THEN_SILENCE:
-            await silence(request, closing)
+            return endings.truncated(done)
+        case _ if fault in SILENT:
+            await endings.silence(request, closing)
         case Fault.RESET_AFTER_SEND:
-            reset(request)
+            endings.reset(request)
         case _:
             pass
     return done
-
-
-def _truncated(done: web.Response) -> web.Response:
-    body = done.body
-    assert isinstance(body, bytes)  # noqa: S101  (made by `answer`)
-    headers = {"Content-Type": done.headers["Content-Type"]}
-    return web.Response(status=done.status, body=body[: len(body) // 2], headers=headers)
-
-
-async def silence(request: web.Request, closing: asyncio.Event) -> None:
-    """Until the client gives up or the server stops; the connection is gone then."""
-    while request.transport is not None and not request.transport.is_closing():
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(closing.wait(), _POLL)
-            request.transport.abort()
-
-
-def reset(request: web.Request) -> None:
-    """Cuts the connection by RST: what is answered then is not sent."""
-    transport = request.transport
-    if transport is None:
-        return
-    endpoint = transport.get_extra_info("socket")
-    if endpoint is not None:
-        endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

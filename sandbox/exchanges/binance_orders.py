@@ -194,6 +194,5 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
 
 def visible(call: Call, found: Iterable[SimOrder]) -> list[SimOrder]:
     """Without those that queries do not find yet; this was one of their queries."""
-    faults = call.desk.simulator.faults
-    hiding = {client_id for client_id in faults.hiding if faults.hidden(client_id)}
-    return [order for order in found if order.client_id not in hiding]
+    hidden = call.desk.simulator.faults.hidden_ids()
+    return [order for order in found if order.client_id not in hidden]

@@ -22,7 +22,7 @@ from sandbox.exchanges.binance_parameters import Parameters, pairs
 from sandbox.exchanges.binance_private import open_private
 from sandbox.exchanges.binance_streams import open_stream
 from sandbox.exchanges.engine import Simulator
-from sandbox.exchanges.faults import Fault, Operation
+from sandbox.exchanges.faults import PLAYED, Fault, Operation
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SIGNED = frozenset({"timestamp", "recvWindow", "signature"})
@@ -205,7 +205,7 @@ def _execute(
             _check(desk, parameters, query, body, key)
         if endpoint.known is not None:
             parameters.check_known(endpoint.known | (_SIGNED if endpoint.signed else frozenset()))
-        within = fault if fault in faults.ENGINE else None
+        within = fault if fault in PLAYED else None
         content = endpoint.handler(Call(desk, parameters, within))
         if fault is Fault.NOT_FOUND_LAG and endpoint.operation is Operation.PLACE:
             desk.simulator.faults.hide(content["clientOrderId"])

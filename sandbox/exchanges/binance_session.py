@@ -15,9 +15,10 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from sandbox.exchanges import binance_faults as faults
+from sandbox.exchanges import endings
 from sandbox.exchanges.binance_desk import Desk
 from sandbox.exchanges.engine import now_ms
-from sandbox.exchanges.faults import Fault, Operation
+from sandbox.exchanges.faults import SILENT, Fault, Operation
 
 PING_SECONDS = 20
 PONG_SECONDS = 60
@@ -64,8 +65,8 @@ async def refused_handshake(
         problem = faults.before(fault)
         assert problem is not None  # noqa: S101  (both are such)
         return faults.refused(problem, {})
-    if fault in faults.SILENT:
-        await faults.silence(request, desk.closing)
+    if fault in SILENT:
+        await endings.silence(request, desk.closing)
         return web.Response()
     status = _HANDSHAKE.get(fault)
     return None if status is None else faults.page(status)
@@ -110,7 +111,7 @@ class Session:
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(ConnectionError):
             if any(isinstance(one, Silenced) for one in ended):
-                await faults.silence(self._request, self.desk.closing)
+                await endings.silence(self._request, self.desk.closing)
             if closing in done:
                 await self.send(self.shutdown_event())
             await self._socket.close(code=WSCloseCode.GOING_AWAY)
@@ -142,10 +143,10 @@ class Session:
             return [*texts, *([self._last] if self._last else []), *texts]
         if fault is Fault.TRUNCATED_BODY:
             return [text[: len(text) // 2] for text in texts]
-        if fault in faults.SILENT:
+        if fault in SILENT:
             raise Silenced
         if fault is Fault.RESET_AFTER_SEND:
-            faults.reset(self._request)
+            endings.reset(self._request)
         raise ConnectionResetError
 
     async def _read(self) -> None:

@@ -19,9 +19,9 @@ from aiohttp import WSMsgType, web
 from exchanges.numbers import show
 from sandbox.exchanges import coinbase_answers as answers
 from sandbox.exchanges import coinbase_shapes as shapes
-from sandbox.exchanges.coinbase_gate import reset
 from sandbox.exchanges.coinbase_market_data import WHOLE_BOOK
 from sandbox.exchanges.coinbase_tokens import BadToken, verify
+from sandbox.exchanges.endings import reset
 from sandbox.exchanges.engine import Simulator, now_ms
 from sandbox.exchanges.faults import Fault, Operation
 from sandbox.exchanges.types import OrderStatus, SimBookChange, SimEvent, SimFill, SimOrder

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
@@ -17,18 +15,17 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.exchanges import coinbase_answers as answers
+from sandbox.exchanges import endings
 from sandbox.exchanges.coinbase_tokens import BadToken, verify
 from sandbox.exchanges.engine import Simulator
-from sandbox.exchanges.faults import Fault, Operation
+from sandbox.exchanges.faults import SILENT, Fault, Operation
 
 API = "/api/v3/brokerage"
 VIEW, TRADE, TRANSFER = "view", "trade", "transfer"
 ALL_SCOPES = frozenset({VIEW, TRADE, TRANSFER})
 SKEW_SECONDS = 600
 PUBLIC_PER_SECOND = 10
-_LOOK_SECONDS = 0.2
 _LATE_TIMEOUTS = frozenset({Fault.TIMEOUT_AFTER_EXECUTION, Fault.NOT_FOUND_LAG})
-_SILENCES = frozenset({Fault.HANG, Fault.PARTIAL_FILL_THEN_SILENCE})
 _ONLY_PLACE = frozenset({Fault.PARTIAL_FILL_THEN_SILENCE})
 _ONLY_SENT = frozenset({Fault.NOT_FOUND_LAG})
 _SENDS = frozenset({Operation.PLACE, Operation.WITHDRAW})
@@ -189,37 +186,12 @@ class Gate:
         if fault is Fault.HTML_BODY:
             return answers.page(200, "Just a moment...", "Checking your browser.")
         if fault is Fault.TRUNCATED_BODY:
-            text = response.text or ""
-            return web.Response(
-                text=text[: len(text) // 2],
-                status=response.status,
-                content_type=response.content_type,
-            )
-        if fault in _SILENCES:
-            await self.hang(request)
+            return endings.truncated(response)
+        if fault in SILENT:
+            await endings.silence(request, self.closing)
         if fault is Fault.RESET_AFTER_SEND:
-            reset(request)
+            endings.reset(request)
         return response
-
-    async def hang(self, request: web.Request) -> None:
-        """No answer until the client gives up or the server stops. aiohttp does not tell a handler
-        that its client is gone, so it looks."""
-        while request.transport is not None and not request.transport.is_closing():
-            try:
-                await asyncio.wait_for(self.closing.wait(), _LOOK_SECONDS)
-            except TimeoutError:
-                continue
-            request.transport.abort()
-            return
-
-
-def reset(request: web.Request) -> None:
-    """Cuts the connection by RST, as a machine that died would: without a goodbye of TLS."""
-    if request.transport is None:
-        return
-    raw = request.transport.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.transport.abort()
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

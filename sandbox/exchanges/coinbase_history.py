@@ -6,7 +6,6 @@ other status.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
@@ -126,20 +125,15 @@ class History:
     def _hidden(self, call: Call) -> frozenset[str]:
         """Client ids that this list leaves out: each list counts once for each of them, and a
         fault of its own leaves out the newest."""
-        faults = self._simulator.faults
-        hidden = frozenset(client_id for client_id in faults.hiding if faults.hidden(client_id))
+        hidden = self._simulator.faults.hidden_ids()
         if call.fault is not Fault.NOT_FOUND_LAG:
             return hidden
         newest = self._simulator.orders()[-1:]
         return hidden | {order.client_id for order in newest}
 
     def _shaped(self, orders: Sequence[SimOrder]) -> list[dict[str, Any]]:
-        if not orders:
-            return []
-        fills: dict[int, list[SimFill]] = defaultdict(list)
-        for fill in self._simulator.fills(since_ms=min(order.created_at for order in orders)):
-            fills[fill.order_id].append(fill)
-        return [shapes.order_shape(order, fills[order.id], self._expired) for order in orders]
+        fills = self._simulator.fills
+        return [shapes.order_shape(o, fills(order_id=o.id), self._expired) for o in orders]
 
 
 def _moment(call: Call, name: str) -> int | None:

@@ -18,12 +18,11 @@ from sandbox.exchanges import coinbase_shapes as shapes
 from sandbox.exchanges.coinbase_answers import invalid, say
 from sandbox.exchanges.coinbase_gate import API, TRADE, VIEW, Call, Endpoint
 from sandbox.exchanges.engine import Simulator
-from sandbox.exchanges.faults import Fault, Operation
+from sandbox.exchanges.faults import PLAYED, Fault, Operation
 from sandbox.exchanges.types import Reason, Rejected, SimMarket, SimOrder
 
 MOST_CANCELLED = 100
 _TIF_BY_CONFIGURATION = {name: tif for tif, name in shapes.CONFIGURATION_BY_TIF.items()}
-_ENGINE_PLAYS = frozenset({Fault.PARTIAL_FILL_THEN_SILENCE, Fault.EXPIRED})
 
 
 class Trading:
@@ -72,7 +71,7 @@ class Trading:
                 quantity=quantity,
                 price=price,
                 tif=tif,
-                fault=call.fault if call.fault in _ENGINE_PLAYS else None,
+                fault=call.fault if call.fault in PLAYED else None,
             )
         except Rejected as rejected:
             market = self._simulator.markets.get(symbol)

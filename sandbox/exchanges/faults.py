@@ -73,6 +73,12 @@ class Fault(StrEnum):
     """A stream's news come twice and out of order."""
 
 
+PLAYED = frozenset({Fault.EXPIRED, Fault.PARTIAL_FILL_THEN_SILENCE})
+"""What the engine does itself while it places."""
+SILENT = frozenset({Fault.HANG, Fault.PARTIAL_FILL_THEN_SILENCE})
+"""Nothing is said any more."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     operation: Operation
@@ -125,8 +131,12 @@ class FaultBox:
 
     @property
     def hiding(self) -> frozenset[str]:
-        """Client ids that lists must leave out; each such list calls `hidden` once for them."""
+        """Client ids that lists of executions leave out."""
         return frozenset(self._hidden)
+
+    def hidden_ids(self) -> frozenset[str]:
+        """Client ids that this list of orders leaves out: it was one query of each."""
+        return frozenset(client_id for client_id in self.hiding if self.hidden(client_id))
 
     @property
     def waiting(self) -> list[tuple[Operation, Fault, int]]:

@@ -83,22 +83,20 @@ def show_reconciliation(found: dict[str, Any], as_json: bool) -> None:
     console.print(table)
     for one in found["unread"]:
         console.print(f"[red]not compared[/red]: {one['part']}: {one['reason']}")
-    if found["breaks"]:
-        console.print(_breaks_table(found["breaks"]))
+    for row in found["breaks"]:
+        click.echo(_break_line(row))
     console.print(f"{found['status']}: {found['compared']:,} compared.")
 
 
-def _breaks_table(rows: Sequence[dict[str, Any]]) -> Any:
-    from rich.table import Table
-
-    table = Table("break", "kind", "place", "expected", "there", "since", "owner")
-    for row in rows:
-        asset = f" {(row['asset'] or '').partition('@')[0]}".rstrip()
-        expected, actual = row["expected"], row["actual"]
-        table.add_row(
-            row["id"], row["kind"], row["place"],
-            "" if expected is None else expected + asset,
-            "" if actual is None else actual + asset,
-            row["created_at"], row["owner"] or "",
-        )  # fmt: skip
-    return table
+def _break_line(row: dict[str, Any]) -> str:
+    """Whole at any width: its id is needed to resolve it."""
+    asset = f" {(row['asset'] or '').partition('@')[0]}".rstrip()
+    expected, actual = (
+        "nothing" if amount is None else amount + asset
+        for amount in (row["expected"], row["actual"])
+    )
+    owner = f", {row['owner']} looks after it" if row["owner"] else ""
+    return (
+        f"{row['id']}  {row['kind']} at {row['place']}: {expected} in the books, {actual} there,"
+        f" since {row['created_at']}{owner}"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bezant.places import sandbox_dir
+from bezant.places import default_data_dir, sandbox_dir
 from sandbox.state import APPROVER_KEY
 from sandbox.supervisor import Options
 from sandbox.supervisor import run as supervise
@@ -62,7 +62,8 @@ def run_demo(once: bool, data_dir: Path | None) -> None:
 
     console = Console(highlight=False)
     options = Options(data_dir=sandbox_dir(data_dir))
-    story = Demo(console)
+    usual = options.data_dir == default_data_dir() / "sandbox"
+    story = Demo(console, "" if usual else f" --data-dir {options.data_dir}")
 
     async def ready(content: dict[str, Any]) -> bool:
         await story.tell(content)

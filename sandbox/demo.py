@@ -35,8 +35,10 @@ OFFERED = ("ETH", "USDC", "USDT", "DAI")  # the sandbox's other tokens are for t
 class Demo(Teller):
     """Tells the story on a console; everything shown comes from the API and the webhook."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, told_where: str = "") -> None:
+        """`told_where` is what a command from another terminal needs besides, to find us."""
         super().__init__(console)
+        self._told_where = told_where
         self._received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def tell(self, content: dict[str, Any]) -> None:
@@ -64,12 +66,12 @@ class Demo(Teller):
                  "networks": [content["networks"][0]["network"]],
                  "description": "Try it yourself"},
             )  # fmt: skip
-        data_dir, bezant = content["data_dir"], command()
+        bezant, where = command(), self._told_where
         words = Text.assemble(
             "Open it in a browser:\n  ", (invoice["checkout_url"], "bold cyan"),
             "\n\nPay it from another terminal:\n  ",
-            (f"{bezant} pay {invoice['id']} --data-dir {data_dir}\n", "bold"),
-            "  ", (f"{bezant} chain mine 3 --data-dir {data_dir}\n\n", "bold"),
+            (f"{bezant} pay {invoice['id']}{where}\n", "bold"),
+            "  ", (f"{bezant} chain mine 3{where}\n\n", "bold"),
             "API      ", content["api_url"], "  (docs at /docs)\n",
             "API key  ", content["api_key"],
         )  # fmt: skip

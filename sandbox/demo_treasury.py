@@ -141,12 +141,19 @@ class Treasury(Teller):
                         told.format(where), str(seen["compared"]), str(seen["differences"])
                     )
         self.console.print(table)
-        if found["status"] != "clean":
-            raise Unavailable(f"the reconciliation {found['id']} is {found['status']}")
+        if found["status"] == "failed":
+            raise Unavailable(f"the reconciliation {found['id']} could not read everything")
         proved = ", ".join(
             f"block {block['number']} of {block['network']}" for block in found["blocks"]
         )
-        self.say(f"[green]clean[/green]: {found['compared']} comparisons, up to {proved}")
+        if found["status"] == "clean":
+            self.say(f"[green]clean[/green]: {found['compared']} comparisons, up to {proved}")
+        else:  # somebody has played with this sandbox before
+            self.say(
+                f"[yellow]not clean[/yellow]: {found['compared']} comparisons, up to {proved}, and"
+                " differences that stand; [bold]bezant reconcile[/bold] names them,"
+                " [bold]bezant sandbox --fresh[/bold] begins anew"
+            )
         self.console.print()
 
 

@@ -80,7 +80,11 @@ def _rows(text: str, mapping: CsvMapping) -> list[Row]:
         raise unreadable(f"it is no CSV: {error}") from None
     header = [name.strip() for name in given[0]] if given else []
     for wanted in _columns(mapping):
-        if header.count(wanted) != 1:
+        if wanted not in header:
+            raise unreadable(
+                f"its header has no column {wanted!r} (delimiter {mapping.delimiter!r})"
+            )
+        if header.count(wanted) > 1:
             raise unreadable(f"its header has {header.count(wanted)} columns {wanted!r}, not one")
     rows = [one for one in given[1:] if any(cell.strip() for cell in one)]
     if not rows:

@@ -36,7 +36,7 @@ def test_every_column_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "columns 'Day'"),
+        ("", "no column 'Day'"),
         (HEAD, "no lines"),
         (HEAD.replace("Ref", "Day") + ROW, "2 columns 'Day'"),
         (HEAD + ROW.replace(";Büro", ""), "row 1 has 7 fields, the header 8"),

@@ -12,8 +12,6 @@ from sandbox.exchanges.binance_parameters import Parameters
 from sandbox.exchanges.engine import now_ms
 from sandbox.exchanges.types import SimFill, SimMarket
 
-_DAY_MS = 86_400_000
-_MORE_THAN_A_DAY = "More than 24 hours between startTime and endTime."
 _UID = 354_937_868
 TRADES = frozenset({"symbol", "orderId", "startTime", "endTime", "fromId", "limit"})
 _COMBINATIONS: tuple[set[str], ...] = (
@@ -113,16 +111,14 @@ def my_trades(call: Call) -> list[dict[str, Any]]:
     if narrowing not in _COMBINATIONS:
         raise Problem(-1128, "Combination of optional parameters invalid.")
     order_id, first = parameters.whole("orderId"), parameters.whole("fromId")
-    start, end = parameters.window(_DAY_MS, _MORE_THAN_A_DAY)
+    start, end = parameters.window()
     limit = parameters.limit(500, 1000)
     found = [
         fill
         for fill in call.desk.simulator.fills(
             symbol=rules.symbol, order_id=order_id, since_ms=start, from_id=first
         )
-        if (start is None or fill.at >= start)
-        and (end is None or fill.at <= end)
-        and (first is None or fill.id >= first)
+        if end is None or fill.at <= end
     ]
     onwards = first is not None or start is not None
     kept = found[:limit] if onwards else found[-limit:]

@@ -30,7 +30,7 @@ _REFUSALS: dict[Reason, Callable[[], Problem]] = {
     Reason.FILTER_NOTIONAL: lambda: errors.filter_failure("NOTIONAL"),
     Reason.INSUFFICIENT: errors.insufficient_balance,
     Reason.DUPLICATE_CLIENT_ID: errors.duplicate_order,
-    Reason.UNKNOWN_ORDER: lambda: Problem(-2011, "Unknown order sent."),
+    Reason.UNKNOWN_ORDER: errors.unknown_order,
 }
 
 
@@ -52,7 +52,6 @@ class Desk:
         }
         self.markets = {native(symbol): rules for symbol, rules in simulator.markets.items()}
         self.words = NETWORK_WORDS[Venue.BINANCE]
-        self.networks = {word: network for network, word in self.words.items()}
         self.cancel_ids: dict[int, str] = {}  # of cancellations, by order
         self.closing = asyncio.Event()
 

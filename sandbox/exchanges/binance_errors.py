@@ -90,6 +90,10 @@ def no_such_order() -> Problem:
     return Problem(-2013, "Order does not exist.")
 
 
+def unknown_order() -> Problem:
+    return Problem(-2011, "Unknown order sent.")
+
+
 def bad_symbol() -> Problem:
     return Problem(-1121, "Invalid symbol.")
 

@@ -97,14 +97,6 @@ def depth_update(change: SimBookChange, at: int) -> dict[str, Any]:
     }
 
 
-def partial_book(book: SimBook) -> dict[str, Any]:
-    return {
-        "lastUpdateId": book.sequence,
-        "bids": levels(book.bids),
-        "asks": levels(book.asks),
-    }
-
-
 def ticker(symbol: str, book: SimBook) -> dict[str, Any]:
     """bookTicker; an empty side is zero."""
     bid = book.bids[0] if book.bids else (0, 0)

@@ -59,14 +59,9 @@ def depth(call: Call) -> dict[str, Any]:
     rules = call.desk.market(call.parameters.symbol())
     limit = call.parameters.limit(100, _MOST_LEVELS)
     try:
-        book = call.desk.simulator.book(rules.symbol, limit)
+        return shapes.book(call.desk.simulator.book(rules.symbol, limit))
     except Rejected as rejected:
         raise refusal(rejected) from None
-    return {
-        "lastUpdateId": book.sequence,
-        "bids": shapes.levels(book.bids),
-        "asks": shapes.levels(book.asks),
-    }
 
 
 def depth_weight(parameters: Parameters) -> int:

@@ -15,8 +15,6 @@ from sandbox.exchanges.binance_parameters import CLIENT_ID, Parameters
 from sandbox.exchanges.engine import now_ms
 from sandbox.exchanges.types import OrderStatus, Rejected, SimOrder
 
-_DAY_MS = 86_400_000
-_MORE_THAN_A_DAY = "More than 24 hours between startTime and endTime."
 PLACE = frozenset(
     {
         "symbol",
@@ -122,7 +120,7 @@ def query(call: Call) -> dict[str, Any]:
 
 
 def cancel(call: Call) -> dict[str, Any]:
-    order = _find(call, _unknown)
+    order = _find(call, errors.unknown_order)
     cancel_id = call.parameters.optional("newClientOrderId", CLIENT_ID) or secrets.token_hex(11)
     call.desk.cancel_ids[order.id] = cancel_id
     try:
@@ -130,10 +128,6 @@ def cancel(call: Call) -> dict[str, Any]:
     except Rejected as rejected:
         raise refusal(rejected) from None
     return shapes.cancelled(ended, cancel_id)
-
-
-def _unknown() -> Problem:
-    return Problem(-2011, "Unknown order sent.")
 
 
 def _find(call: Call, absent: Callable[[], Problem]) -> SimOrder:
@@ -179,14 +173,12 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
     parameters = call.parameters
     rules = call.desk.market(parameters.symbol())
     first = parameters.whole("orderId")
-    start, end = parameters.window(_DAY_MS, _MORE_THAN_A_DAY)
+    start, end = parameters.window()
     limit = parameters.limit(500, 1000)
     found = [
         order
-        for order in call.desk.simulator.orders(symbol=rules.symbol)
-        if (first is None or order.id >= first)
-        and (start is None or order.created_at >= start)
-        and (end is None or order.created_at <= end)
+        for order in call.desk.simulator.orders(symbol=rules.symbol, since_ms=start)
+        if (first is None or order.id >= first) and (end is None or order.created_at <= end)
     ]
     kept = found[:limit] if first is not None or start is not None else found[-limit:]
     return [shapes.queried(order) for order in visible(call, kept)]

@@ -18,6 +18,7 @@ CLIENT_ID = r"^[a-zA-Z0-9-_]{1,36}$"
 _SYMBOL = re.compile(r"[A-Z0-9_.\-]{1,50}", re.ASCII)
 _LONGEST = 2**63 - 1
 _PLACES = 8
+_DAY_MS = 86_400_000
 
 
 def pairs(query: str, body: str) -> dict[str, str]:
@@ -102,14 +103,14 @@ class Parameters:
             raise errors.invalid("limit")
         return min(default if number is None else number, most)
 
-    def window(self, longest_ms: int, words: str) -> tuple[int | None, int | None]:
-        """startTime and endTime in ms; `words` say what is wrong with more than the longest."""
+    def window(self) -> tuple[int | None, int | None]:
+        """startTime and endTime in ms, at most a day apart."""
         start, end = self.whole("startTime"), self.whole("endTime")
         if start is not None and end is not None:
             if start > end:
                 raise Problem(-1102, "Start time is greater than end time.")
-            if end - start > longest_ms:
-                raise Problem(-1127, words)
+            if end - start > _DAY_MS:
+                raise Problem(-1127, "More than 24 hours between startTime and endTime.")
         return start, end
 
     def decimal(self, name: str) -> int:

@@ -19,6 +19,7 @@ from sandbox.exchanges import binance_faults as faults
 from sandbox.exchanges import binance_security as security
 from sandbox.exchanges.binance_desk import Desk
 from sandbox.exchanges.binance_errors import Problem
+from sandbox.exchanges.binance_parameters import Parameters
 from sandbox.exchanges.binance_session import Session, stream_fault
 from sandbox.exchanges.engine import now_ms
 from sandbox.exchanges.types import SimBalanceChange, SimEvent, SimFill, SimOrder
@@ -103,13 +104,7 @@ class PrivateSession(Session):
         security.check_fresh(sent.get("timestamp"), sent.get("recvWindow"))
         payload = security.socket_payload(sent)
         security.check_signature(credential, payload, sent["signature"])
-        unread = [name for name in sent if name not in _SUBSCRIPTION]
-        if unread:
-            raise Problem(
-                -1104,
-                f"Not all sent parameters were read; read '{len(sent) - len(unread)}' "
-                f"parameter(s) but was sent '{len(sent)}'.",
-            )
+        Parameters(sent).check_known(_SUBSCRIPTION)
         if self._subscription is not None:
             raise Problem(-2035, "User Data Stream subscription already active.")
         self._begin()

@@ -10,12 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exchanges.numbers import ONE, show
-from sandbox.exchanges.types import (
-    OrderStatus,
-    SimFill,
-    SimMarket,
-    SimOrder,
-)
+from sandbox.exchanges.types import OrderStatus, SimBook, SimFill, SimMarket, SimOrder
 
 PLACES = 8
 ZERO = "0.00000000"
@@ -38,6 +33,15 @@ def native(symbol: str) -> str:
 
 def levels(found: Iterable[tuple[int, int]]) -> list[list[str]]:
     return [[number(price), number(quantity)] for price, quantity in found]
+
+
+def book(shown: SimBook) -> dict[str, Any]:
+    """An answer of `depth`, and an event of a stream of books in part."""
+    return {
+        "lastUpdateId": shown.sequence,
+        "bids": levels(shown.bids),
+        "asks": levels(shown.asks),
+    }
 
 
 def utc(ms: int) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from sandbox.exchanges import binance_events as events
+from sandbox.exchanges import binance_shapes as shapes
 from sandbox.exchanges.binance_desk import Desk
 from sandbox.exchanges.binance_session import Session, refused_handshake, stream_fault
 from sandbox.exchanges.engine import now_ms
@@ -52,7 +53,7 @@ class Feed:
         self.due = now + self._interval
         changes, self._changes = self._changes, []
         if self._levels is not None:
-            return events.partial_book(self._desk.simulator.book(self.symbol, self._levels))
+            return shapes.book(self._desk.simulator.book(self.symbol, self._levels))
         if not self._ticker:
             return events.depth_update(events.together(changes), now_ms())
         book = self._desk.simulator.book(self.symbol, 1)

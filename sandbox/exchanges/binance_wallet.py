@@ -116,22 +116,26 @@ def _network(word: str, rule: SimNetworkRule, *, is_default: bool) -> dict[str, 
     }
 
 
-def _rule(call: Call) -> SimNetworkRule:
-    """Of `coin` and `network`, or of the coin's default network. Raises Problem -4018."""
+def _rule(call: Call, absent: Problem) -> SimNetworkRule:
+    """Of `coin` and `network`, or of the coin's default network. Raises `absent`."""
     coin, word = call.parameters.text("coin"), call.parameters.optional("network")
     for rule in _rules(call, coin):
         if word in (None, call.desk.words[rule.network]):
             return rule
-    raise Problem(-4018, "We don't have this asset.")
+    raise absent
 
 
 def address(call: Call) -> dict[str, Any]:
-    rule = _rule(call)
+    rule = _rule(call, _unknown_asset())
     try:
         found = call.desk.simulator.deposit_address(rule.asset, rule.network)
     except Rejected:
-        raise Problem(-4018, "We don't have this asset.") from None
+        raise _unknown_asset() from None
     return {"address": found, "coin": rule.asset, "tag": "", "url": ""}
+
+
+def _unknown_asset() -> Problem:
+    return Problem(-4018, "We don't have this asset.")
 
 
 def _window(call: Call, longest: int) -> tuple[int, int]:
@@ -193,16 +197,7 @@ def withdraw(call: Call) -> dict[str, Any]:
     coin = parameters.text("coin")
     destination = parameters.text("address")
     amount = parameters.decimal("amount")
-    rule = next(
-        (
-            rule
-            for rule in _rules(call, coin)
-            if parameters.optional("network") in (None, call.desk.words[rule.network])
-        ),
-        None,
-    )
-    if rule is None:
-        raise Problem(-4019, "Current asset is not open for withdrawal.")
+    rule = _rule(call, Problem(*_REFUSALS[Reason.UNKNOWN_NETWORK]))
     step = max(rule.step, _STEP)
     if amount % step:
         raise Problem(-4021, f"Asset withdrawal must be an integer multiple of {show(step)}.")

@@ -19,7 +19,7 @@ from sandbox.exchanges.coinbase_gate import (
     Endpoint,
     Gate,
 )
-from sandbox.exchanges.engine import now_ms
+from sandbox.exchanges.engine import Simulator, now_ms
 from sandbox.exchanges.faults import Fault, Operation
 from sandbox.exchanges.types import SimBalance, SimMarket
 
@@ -107,7 +107,7 @@ class MarketData:
     # -- accounts
 
     def accounts(self, call: Call) -> web.Response:
-        balances = self._balances()
+        balances = listed_balances(self._simulator)
         currencies = sorted(balances)
         cursor = call.value("cursor")
         if cursor is not None:
@@ -125,16 +125,10 @@ class MarketData:
 
     def account(self, call: Call) -> web.Response:
         wanted = call.request.match_info["id"]
-        for currency, balance in self._balances().items():
+        for currency, balance in listed_balances(self._simulator).items():
             if shapes.account_uuid(currency) == wanted:
                 return say({"account": account_shape(currency, balance)})
         raise not_found("account not found")
-
-    def _balances(self) -> dict[str, SimBalance]:
-        """Of all that is listed, held or not."""
-        markets = self._simulator.markets.values()
-        listed = {asset for market in markets for asset in (market.base, market.quote)}
-        return {asset: SimBalance(0, 0) for asset in listed} | self._simulator.balances()
 
     # -- markets
 
@@ -183,6 +177,13 @@ class MarketData:
             said["spread_bps"] = show((ask - bid) * 20_000 * ONE // (bid + ask) // 100 * 100)
             said["spread_absolute"] = show(ask - bid)
         return say(said)
+
+
+def listed_balances(simulator: Simulator) -> dict[str, SimBalance]:
+    """Of all that is listed, held or not."""
+    markets = simulator.markets.values()
+    listed = {asset for market in markets for asset in (market.base, market.quote)}
+    return {asset: SimBalance(0, 0) for asset in listed} | simulator.balances()
 
 
 def account_shape(currency: str, balance: SimBalance) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sandbox.exchanges import coinbase_shapes as shapes
 from sandbox.exchanges import coinbase_transactions as money
 from sandbox.exchanges.coinbase_answers import Refused, say, wallet_error
 from sandbox.exchanges.coinbase_gate import TRANSFER, VIEW, Call, Endpoint, Gate
-from sandbox.exchanges.coinbase_market_data import OPENED
+from sandbox.exchanges.coinbase_market_data import OPENED, listed_balances
 from sandbox.exchanges.engine import now_ms
 from sandbox.exchanges.faults import Operation
 from sandbox.exchanges.markets import NETWORK_WORDS
@@ -62,27 +62,22 @@ class Wallet:
     # -- wallets
 
     def wallets(self, call: Call) -> web.Response:
-        balances = self._balances()
+        balances = listed_balances(self._simulator)
         return _page(call, [self._shape(asset, balances[asset]) for asset in sorted(balances)])
 
     def wallet(self, call: Call) -> web.Response:
         asset = self._asset(call)
-        return say({"data": self._shape(asset, self._balances()[asset])})
+        return say({"data": self._shape(asset, listed_balances(self._simulator)[asset])})
 
     def _shape(self, asset: str, balance: SimBalance) -> dict[str, Any]:
         """No finer than the coarsest of its networks, nor than the venue writes coins."""
         rules = [rule.decimals for rule in self._simulator.rules.values() if rule.asset == asset]
         return _wallet(asset, balance, min([FINEST, *rules]))
 
-    def _balances(self) -> dict[str, SimBalance]:
-        markets = self._simulator.markets.values()
-        listed = {asset for market in markets for asset in (market.base, market.quote)}
-        return {asset: SimBalance(0, 0) for asset in listed} | self._simulator.balances()
-
     def _asset(self, call: Call) -> str:
         """Of the wallet in the path; its currency is taken for its id. Raises Refused (404)."""
         wanted = call.request.match_info["id"]
-        for asset in self._balances():
+        for asset in listed_balances(self._simulator):
             if wanted in (asset, shapes.account_uuid(asset)):
                 return asset
         raise Refused(wallet_error(404, "not_found", "Not found"))

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase
 
+from core.errors import BezantError
 from core.types import IntegerLoader
 
 # Owns nothing, so that a trigger cannot be switched off by it (DESIGN 1, decision 1).
@@ -95,6 +96,9 @@ class Database:
         self._begin = session_settings(url, service=service)
         event.listen(self.engine.sync_engine, "connect", self._prepare)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._readers = async_sessionmaker(  # of the same pool
+            self.engine.execution_options(postgresql_readonly=True), expire_on_commit=False
+        )
         # Beside the engine's pool: checking a connection out of that one costs a request more
         # CPU than most of its statements do.
         self._idle: list[Raw] = []
@@ -110,9 +114,19 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """A session for reading; whatever it wrote is rolled back."""
-        async with self._sessions() as session:
-            yield session
+        """A session in a read-only transaction: what it would write is refused.
+
+        It ends by COMMIT, also where what was asked for is not there: after a ROLLBACK psycopg
+        forgets every statement that it has prepared on the connection, and planning them anew
+        costs more than most take.
+        """
+        async with self._readers() as session:
+            try:
+                yield session
+            except BezantError:
+                await session.commit()
+                raise
+            await session.commit()
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Raw]:

@@ -13,12 +13,20 @@ from contextlib import asynccontextmanager, suppress
 
 import psycopg
 import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db import Database
 
 log = structlog.get_logger()
 
 RECONNECT_SECONDS = 1
+_NOTIFY = text("select pg_notify(:channel, :payload)")
+
+
+async def notify(session: AsyncSession, channel: str, payload: str = "") -> None:
+    """Wakes who listens on `channel`, at the commit."""
+    await session.execute(_NOTIFY, {"channel": channel, "payload": payload})
 
 
 class Subscription:

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock, ids
 from core.errors import NotFound
+from core.listen import notify
 from core.pages import page_of
 from merchants import scopes as known
 from merchants.tables import ApiKey
@@ -83,7 +83,7 @@ async def revoke(session: AsyncSession, key_id: UUID | None, now: datetime) -> A
     if key.revoked_at is None:
         key.revoked_at = now
         await session.flush()
-        await session.execute(text("select pg_notify('keys', '')"))
+        await notify(session, "keys")
     return key
 
 

@@ -33,8 +33,8 @@ ASKED = Word(Outcome.HOLD.value, there=False, decided=False)
 # `holder` is a column of deposits; a deposit without a row was never asked about: it is fine.
 WORDS = """
 select s.subject_id, s.verdict, s.status = 'done' or s.reasons <> '[]', s.decided_at is not null
-from deposits d join screenings s on s.subject = 'deposit' and s.subject_id = d.id
-where d.{holder} = any(%s)
+from screenings s where s.subject = 'deposit'
+    and s.subject_id = any(array(select d.id from deposits d where d.{holder} = any(%s){touched}))
 """
 
 

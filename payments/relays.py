@@ -18,6 +18,7 @@ from core import ids
 from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound, TooMany
+from core.listen import notify
 from core.networks import Network, RelayPolicy
 from core.singleton import lock_number
 from payments import router_quotes as quotes
@@ -91,7 +92,7 @@ async def ask(
     )
     session.add(row)
     await session.flush()
-    await session.execute(text("select pg_notify(:c, '')"), {"c": quotes.CHANNEL})
+    await notify(session, quotes.CHANNEL)
     return row
 
 

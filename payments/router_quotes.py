@@ -19,6 +19,7 @@ from core import ids
 from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound, TooMany
+from core.listen import notify
 from core.money import Asset
 from core.networks import NATIVE, Network
 from core.singleton import lock_number
@@ -246,7 +247,7 @@ async def _new(
     row.quote_hash = "0x" + quote_digest(terms(row, network)).hex()
     session.add(row)
     await session.flush()
-    await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+    await notify(session, CHANNEL)
     return row
 
 

@@ -54,7 +54,7 @@ _LOCK_DEPOSITS = f"""
 select {_columns(tables.Deposit)} from deposits where invoice_id = any(%s) order by id for update
 """  # noqa: S608
 
-_WORDS = WORDS.format(holder="invoice_id")
+_WORDS = WORDS.format(holder="invoice_id", touched="")
 
 # Not `for update`: a transfer to a wallet refers to its row.
 _LOCK_WALLETS = """
@@ -68,7 +68,7 @@ _LOCK_DEPOSITS_OF_WALLETS = f"""
 select {_columns(tables.Deposit)} from deposits d where d.wallet_id = any(%s) {_TOUCHED}
 order by id for update
 """  # noqa: S608
-_WORDS_OF_WALLETS = WORDS.format(holder="wallet_id") + _TOUCHED
+_WORDS_OF_WALLETS = WORDS.format(holder="wallet_id", touched=_TOUCHED)
 
 _JUDGED = ("status", "exception", "amount_paid", "amount_confirmed", "settled_at",
            "first_settled_at", "cancelled_at", "mark", "mark_reason", "settlement")  # fmt: skip

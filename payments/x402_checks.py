@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from core import ids
 from core.clock import wall
 from core.context import Context
+from core.listen import notify
 from payments import x402_limits, x402_pay_to
 from payments.x402_tables import Check, Settlement
 from payments.x402_terms import NONCE_USED, Authorization, NotPaid, Payment, judge
@@ -56,7 +57,7 @@ async def _ask(context: Context, merchant_id: UUID, payment: Payment) -> UUID:
         row.merchant_id = merchant_id
         session.add(row)
         await session.flush()
-        await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+        await notify(session, CHANNEL)
         return row.id
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,6 +13,7 @@ from core import ids
 from core.clock import show as show_time
 from core.context import Context
 from core.errors import NotFound
+from core.listen import notify
 from core.money import Asset
 from core.pages import newest_first
 from payments import x402_limits, x402_pay_to
@@ -66,7 +67,7 @@ async def take(context: Context, merchant_id: UUID, payment: Payment) -> Settlem
         }
         stored = insert(Settlement).values(**values).on_conflict_do_nothing()
         await session.execute(stored)
-        await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+        await notify(session, CHANNEL)
         standing = await _standing(session, merchant_id, payment)
         if standing is None:  # refused meanwhile: the next try says why
             raise NotPaid(NONCE_USED, "it is being settled elsewhere", signed.payer)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +20,7 @@ from chain.oracle import RoundData
 from core.clock import wall
 from core.context import Context
 from core.errors import ChainError
-from core.listen import Subscription
+from core.listen import Subscription, notify
 from core.metrics import PRICE_REFUSALS
 from core.money import LARGEST
 from core.networks import Feed, Network
@@ -105,7 +104,7 @@ class Oracle:
         async with self._context.database.begin() as session:
             for feed in news:  # in the order of their names, so that two networks never deadlock
                 await self._store(session, feed, stored[feed.pair], new[feed.pair], now)
-            await session.execute(text("select pg_notify('prices', '')"))
+            await notify(session, "prices")
 
     async def _read(self, stored: Mapping[str, Source | None]) -> dict[str, Source]:
         try:

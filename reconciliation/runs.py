@@ -16,6 +16,7 @@ from core.clock import wall
 from core.context import Context
 from core.db import raw
 from core.errors import NotFound
+from core.listen import notify
 from core.pages import page_of
 from ledger.tables import BreakRow
 from reconciliation.parts import Scope, Status
@@ -68,7 +69,7 @@ async def request(
     )
     session.add(row)
     await session.flush()
-    await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+    await notify(session, CHANNEL)
     return row
 
 

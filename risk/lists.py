@@ -10,11 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict, Invalid
+from core.listen import notify
 from risk.formats import Contents, read
 from risk.tables import Screening, ScreeningAddress, ScreeningList
 
@@ -90,7 +91,7 @@ async def load(
     )
     await _replace(session, name, contents)
     await session.execute(update(Screening).where(Screening.status == "pending").values(due_at=now))
-    await session.execute(text("select pg_notify('screenings', '')"))
+    await notify(session, "screenings")
     return Loaded(name, kind, len(contents.entries), had, contents.others, contents.digest)
 
 

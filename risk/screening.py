@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
 from core.context import Context
 from core.db import Raw
+from core.listen import notify
 from risk.known import gather, required, told
 from risk.tables import Screening
 from risk.verdicts import Judgement, Outcome, judge
@@ -118,7 +119,7 @@ async def screen(
             row.due_at, row.attempts, waking = now, 0, True
     await session.flush()
     if waking:
-        await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+        await notify(session, CHANNEL)
     return {row.subject_id: verdict_of(row) for row in rows}
 
 

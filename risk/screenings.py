@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock, ids
 from core.addresses import checksum
 from core.errors import Conflict, Invalid, NotFound
+from core.listen import notify
 from core.pages import page_of
 from risk.screening import CHANNEL
 from risk.tables import Screening
@@ -76,10 +76,7 @@ async def decide(
     found.decided_by, found.decided_at, found.decision_reason = by, now, reason
     found.updated_at, found.leased_until = now, None
     await session.flush()
-    await session.execute(
-        text("select pg_notify(:channel, :subject)"),
-        {"channel": CHANNEL, "subject": f"{found.subject}:{found.subject_id}"},
-    )
+    await notify(session, CHANNEL, f"{found.subject}:{found.subject_id}")
     return found
 
 

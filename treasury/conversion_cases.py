@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
 from core.context import Context
 from core.db import raw
+from core.listen import notify
 from exchanges.types import Market
 from ledger.accounts import SLIPPAGE, TRADING
 from ledger.journal import Entry, Kind, post, transfer
@@ -161,7 +162,7 @@ async def tell(session: AsyncSession, context: Context, case: Case, what: str) -
 
 async def wake(session: AsyncSession) -> None:
     """Whoever sends orders looks at once, at the commit."""
-    await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+    await notify(session, CHANNEL)
 
 
 def _hold(orders: Sequence[Order], two_steps: set[int], *, over: bool) -> None:

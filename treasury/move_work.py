@@ -8,12 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import wall
 from core.context import Context
 from core.ids import read, show
+from core.listen import notify
 from exchanges.protocol import Exchange
 from exchanges.types import Venue
 from prices.refreshing import CHANNEL as ACCOUNT
@@ -163,8 +164,8 @@ class Moves(VenueRows):
         if said.status is MoveStatus.FAILED and row.way == Way.WITHDRAW and row.sends:
             await expected.close(session, show("mov", row.id))
         if row.venue is not None and row.booked:
-            values = {"c": ACCOUNT, "p": f"{row.venue} "}  # its balances are read anew
-            await session.execute(text("select pg_notify(:c, :p)"), values)
+            # its balances are read anew
+            await notify(session, ACCOUNT, f"{row.venue} ")
 
     async def _locked(self, session: AsyncSession, row: Move) -> Move | None:
         query = select(Move).where(Move.id == row.id, Move.version == row.version)

@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import wall
 from core.context import Context
 from core.errors import OrderRefused, OutcomeUnknown, VenueUnavailable
+from core.listen import notify
 from exchanges.protocol import Exchange
 from exchanges.types import LimitOrder, Side, Venue, VenueOrder, VenueOrderStatus
 from prices.refreshing import CHANNEL as ACCOUNT
@@ -224,5 +224,5 @@ class Orders(VenueRows):
             await order_breaks.open_for(session, self._context, case, order, now)
         await advance(session, self._context, case, now, self._limits)
         if order.booked:
-            values = {"c": ACCOUNT, "p": f"{order.venue} "}  # its balances are read anew
-            await session.execute(text("select pg_notify(:c, :p)"), values)
+            # its balances are read anew
+            await notify(session, ACCOUNT, f"{order.venue} ")

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +17,7 @@ from core import ids
 from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, InvalidAmount, NotFound
+from core.listen import notify
 from core.money import VENUE_DECIMALS, Asset
 from core.pages import page_of
 from ledger.units import fine
@@ -86,7 +87,7 @@ async def create(
     except IntegrityError:
         detail = f"a rule converts what is set aside in {asset.symbol} to {to.symbol} already"
         raise Conflict(detail, code="rule_exists") from None
-    await session.execute(text("select pg_notify(:c, '')"), {"c": CHANNEL})
+    await notify(session, CHANNEL)
     return rule_json(row, [])
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import or_, select, text, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.listen import notify
 from wallets.tables import ExpectedInflow
 
 CHANNEL = "moves"  # the payload is the reference of a move, or empty
@@ -99,6 +100,4 @@ async def mark(session: AsyncSession, reference: str, *, arrived: bool) -> None:
 
 
 async def tell(session: AsyncSession, reference: str) -> None:
-    await session.execute(
-        text("select pg_notify(:c, :reference)"), {"c": CHANNEL, "reference": reference}
-    )
+    await notify(session, CHANNEL, reference)

@@ -15,6 +15,7 @@ from core import ids
 from core.addresses import checksum
 from core.context import Context
 from core.errors import FieldError, Invalid, NotFound
+from core.listen import notify
 from core.networks import Network
 from core.pages import page_of
 from wallets.sweep_cases import SweepCase, load, shown, told
@@ -92,7 +93,7 @@ async def insert(
     session.add(row)
     await session.flush()
     await emit(session, [told(context, SweepCase(row), Status.REQUESTED)], now)
-    await session.execute(text("select pg_notify(:c, :n)"), {"c": CHANNEL, "n": network.id})
+    await notify(session, CHANNEL, network.id)
     return row
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +23,7 @@ from core import ids
 from core.clock import show as show_time
 from core.context import Context
 from core.errors import ChainError
+from core.listen import notify
 from core.network_rows import NetworkRows
 from core.networks import Network, SweepPolicy
 from core.singleton import Lost, hold
@@ -260,4 +261,4 @@ def _carried(intent: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 async def _wake(session: AsyncSession, network: Network) -> None:
-    await session.execute(text("select pg_notify(:c, :n)"), {"c": CHANNEL, "n": network.id})
+    await notify(session, CHANNEL, network.id)

@@ -12,13 +12,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chain.fees import Urgency
 from core import ids
 from core.context import Context
 from core.errors import Conflict, NotFound
+from core.listen import notify
 from ledger.journal import Entry
 from wallets.encoding import plain
 from wallets.intents import Intent, Move, payments_of
@@ -264,7 +265,7 @@ def show_outflows(outflows: tuple[Outflow, ...]) -> list[Any]:
 
 async def wake(session: AsyncSession, network: str) -> None:
     """Whoever sends on this network looks again at commit."""
-    await session.execute(text("select pg_notify(:c, :n)"), {"c": CHANNEL, "n": network})
+    await notify(session, CHANNEL, network)
 
 
 async def _lock(session: AsyncSession, transaction_id: UUID) -> Transaction:

@@ -75,7 +75,7 @@ async def explain(body: shapes.ExplainRequest, request: Request, caller: Reader)
     context: Context = request.app.state.context
     merchant_id = merchant_of(caller)
     wallet_id = queries.read_id("wallet", "wal", body.wallet)
-    async with context.database.read() as session:
+    async with context.database.rehearse() as session:
         found = await explain_payout(
             session, context, merchant_id, caller.key_id, _new(body), wallet_id
         )

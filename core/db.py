@@ -129,6 +129,12 @@ class Database:
             await session.commit()
 
     @asynccontextmanager
+    async def rehearse(self) -> AsyncIterator[AsyncSession]:
+        """A session whose writes are real until its end, where all of them are rolled back."""
+        async with self._sessions() as session:
+            yield session
+
+    @asynccontextmanager
     async def statement(self) -> AsyncIterator[Raw]:
         """A psycopg connection in autocommit mode, for one statement that is all of the work.
 

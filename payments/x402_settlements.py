@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from core.listen import notify
 from core.money import Asset
 from core.pages import newest_first
 from payments import x402_limits, x402_pay_to
-from payments.tables import Deposit, Invoice
+from payments.tables import Deposit, Invoice, NetworkCursor
 from payments.x402_checks import CHANNEL, columns, heard, same
 from payments.x402_tables import Settlement
 from payments.x402_terms import NONCE_USED, NotPaid, Payment, judge
@@ -27,6 +28,7 @@ from wallets.tables import Transaction, TransactionVariant
 SECONDS = 15.0  # then the answer is `settlement_pending`
 PENDING = "settlement_pending"
 ENDED = ("done", "failed", "refused")
+_PAID = {"settled": "done", "processing": "mined"}
 
 
 async def settle(
@@ -134,9 +136,9 @@ async def page(
     return [_json(context, *row) for row in rows[:limit]], len(rows) > limit
 
 
-def _with_what_became() -> Select[Settlement, Transaction, Invoice, Any]:
-    """Settlements, their transactions and invoices, and the hash of what brought the money, whoever
-    sent it; else of our newest variant that nodes know."""
+def _with_what_became() -> Select[Settlement, Transaction, Invoice, datetime, Any]:
+    """Settlements, their transactions and invoices, until when their network is known, and the hash
+    of what brought the money, whoever sent it; else of our newest variant that nodes know."""
     variant = TransactionVariant
     paid = select(Deposit.tx_hash).where(
         Deposit.invoice_id == Settlement.invoice_id, Deposit.status != "orphaned"
@@ -150,9 +152,10 @@ def _with_what_became() -> Select[Settlement, Transaction, Invoice, Any]:
         handed.order_by(variant.made_at.desc()).limit(1).scalar_subquery(),
     )
     return (
-        select(Settlement, Transaction, Invoice, tx_hash)
+        select(Settlement, Transaction, Invoice, NetworkCursor.followed_until, tx_hash)
         .outerjoin(Transaction, Transaction.id == Settlement.transaction_id)
         .outerjoin(Invoice, Invoice.id == Settlement.invoice_id)
+        .outerjoin(NetworkCursor, NetworkCursor.network == Settlement.network)
     )
 
 
@@ -161,11 +164,12 @@ def _json(
     row: Settlement,
     sent: Transaction | None,
     invoice: Invoice | None,
+    known_until: datetime | None,
     tx_hash: str | None,
 ) -> dict[str, Any]:
     if sent is None:
         invoice = tx_hash = None
-    status, reason = status_of(row, sent, invoice)
+    status, reason = status_of(row, sent, invoice, known_until)
     asset = context.catalog.asset(row.asset) or Asset(row.asset, 0, 0)
     return {
         "id": ids.show("xst", row.id),
@@ -186,17 +190,23 @@ def _json(
 
 
 def status_of(
-    row: Settlement, sent: Transaction | None, invoice: Invoice | None
+    row: Settlement,
+    sent: Transaction | None,
+    invoice: Invoice | None,
+    known_until: datetime | None,
 ) -> tuple[str, str | None]:
     """requested, sending, mined, done, failed or refused, and why it failed.
 
     What its transaction and its invoice say, so that a fork needs no step of its own; done is what
-    is deep enough for its value, and held by nobody.
+    is deep enough for its value, and held by nobody. Where ours failed, somebody else may have sent
+    the same authorization in a block that we have not read: until the chain is known up to the
+    failure, nothing is.
     """
     if sent is None:
         return row.status, row.reason
-    if invoice is not None and invoice.status == "settled":
-        return "done", None
-    if sent.status in ("failed", "cancelled") or sent.succeeded is False:
+    if invoice is not None and invoice.status in _PAID:
+        return _PAID[invoice.status], None
+    known = sent.ended_at and known_until and known_until > sent.ended_at
+    if sent.succeeded is False or (known and sent.status in ("failed", "cancelled")):
         return "failed", "transaction_failed"
     return ("mined" if sent.status in ("mined", "confirmed") else "sending"), None

@@ -149,7 +149,10 @@ def _transaction(facts: Facts, now: datetime, windows: Windows) -> Judgement:
     if facts.arrived and not facts.differs and (sent is None or not is_shift):
         return _done(facts, now, windows)
     if sent is None:
-        return _unsent(facts, now, windows)
+        if facts.shown is None:
+            return _unsent(facts, now, windows)
+        # The venue knows of it, whoever sent it: it must not leave a second time.
+        return _in_transit(Action.ASK, facts.sent_at or now, now, windows)
     if sent.worked and facts.differs:
         return Judgement(
             MoveStatus.IN_TRANSIT, Action.LOOK, now + windows.latest, "amount_differs", tell=True

@@ -73,7 +73,7 @@ async def _pay(program: str, environment: dict[str, str]) -> tuple[str, dict[str
     with running(program, environment) as payer:
         said, _ = await asyncio.to_thread(payer.communicate, timeout=90)
     lines = said.strip().splitlines()
-    assert len(lines) >= 2, said
+    assert lines[-1].startswith("{"), said
     return lines[-2], json.loads(lines[-1])
 
 

@@ -39,6 +39,7 @@ from sandbox.exchanges.types import SimOrder
 from sandbox.node import Node
 from sandbox.world import CONFIRMATIONS
 from tests.contracts.chain import Chain
+from tests.waiting import eventually
 
 NETWORK = "eip155:31337"
 MIDS = {"ETH-EUR": "2000", "ETH-USDT": "2200", "USDT-EUR": "0.91"}
@@ -426,10 +427,15 @@ class ExchangeSuite:
         assert after["ETH"].total - before["ETH"].total == parse("1.25")
         here = int(chain.rpc("eth_getBalance", ELSEWHERE, "latest"), 16)
         await exchange.withdraw(withdrawal())
-        await watch.look()
+
+        async def sent() -> bool:  # Anvil answers before the block is there
+            await watch.look()
+            known = await exchange.withdrawal(MOVE, since)
+            return known is not None and known.status is TransferStatus.DONE
+
+        await eventually(sent)
         found = await exchange.withdrawal(MOVE, since)
         assert found is not None
-        assert found.status is TransferStatus.DONE
         arrived = int(chain.rpc("eth_getBalance", ELSEWHERE, "latest"), 16) - here
         assert arrived == found.amount
         receipt = chain.rpc("eth_getTransactionReceipt", found.tx_hash)

@@ -238,7 +238,7 @@ async def test_sums_are_what_the_replay_counts(shop: Shop) -> None:
     async def both(document: dict[str, Any], asked: list[Request]) -> None:
         rules = parse(document, CATALOG)
         *before, last = [replace(a, merchant_id=shop.one) for a in asked]
-        async with shop.database.read() as session:
+        async with shop.database.rehearse() as session:
             for one in before:
                 await requests.record(session, one, ALLOWED)
             found = await requests.sums(session, rules.windows(), last)

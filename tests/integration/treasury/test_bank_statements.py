@@ -278,6 +278,6 @@ async def test_history_cannot_be_changed(banking: Banking) -> None:
         "update bank_lines set amount = 0",
         "delete from bank_lines",
     ):
-        async with banking.context.database.read() as session:
+        async with banking.context.database.rehearse() as session:
             with pytest.raises(DBAPIError, match=r"append-only|permission denied"):
                 await session.execute(text(statement))

@@ -107,7 +107,7 @@ async def test_a_fact_that_was_rolled_back_leaves_nothing_to_send(
     context: Context, shop: UUID, receiver: Receiver
 ) -> None:
     await listen_at(context, shop, receiver.url)
-    async with context.database.read() as session:
+    async with context.database.rehearse() as session:
         told = [NewEvent(shop, "refund.paid", "inv_1", {"id": "inv_1"})]
         emitted = await emit_on(await raw(session), told, context.clock.now(), for_a_minute(4))
         assert emitted is not None

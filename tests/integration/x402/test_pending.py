@@ -91,6 +91,27 @@ async def test_somebody_else_sends_the_authorization_first(shop: Shop) -> None:
     await shop.world.assert_books_match_the_chain()
 
 
+async def test_ours_fails_before_the_block_that_pays_it_is_read(shop: Shop) -> None:
+    shop.signer.away = True
+    body = shop.sign(await shop.payer())
+    first = await settle(shop, body, 0)
+    number = first["extra"]["settlement"]
+    await becomes(shop, number, "sending")
+    shop.followed.clear()
+    sent = await shop.send(body)
+
+    async def given_up() -> bool:
+        [row] = await shop.world.rows("transactions")
+        return bool(row.status == "failed")
+
+    await eventually(given_up, 20)
+    again = await settle(shop, body, 0)
+    assert (again["success"], again["errorReason"]) == (False, "settlement_pending")
+    shop.followed.set()
+    done = await settle(shop, body, 20)
+    assert (done["success"], done["transaction"]) == (True, sent)
+
+
 async def test_a_fork_takes_it_back_and_gives_it_again(shop: Shop) -> None:
     body = shop.sign(await shop.payer())
     done = await shop.post("settle", body)

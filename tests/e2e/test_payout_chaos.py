@@ -52,7 +52,7 @@ from tests.settings import SEED, numbers
 from tests.waiting import eventually
 
 NETWORK = "eip155:31337"
-PAYOUTS = numbers(40, 1000)
+PAYOUTS = numbers(24, 1000)
 OF_A_BATCH = numbers(5, 50)
 APPROVALS = numbers(3, 12)
 STRIKES = numbers(9, 72)

@@ -25,6 +25,11 @@ log = structlog.get_logger()
 
 Row = TypeVar("Row")
 
+# After so many looks that found nothing the next ones are rarer: twenty idle loops that look each
+# second are most of what a house at rest costs. Whatever comes by a notification is not later.
+QUIET_LOOKS = 10
+QUIET_FACTOR = 4
+
 # The database is away or refuses: nothing is known, the next poll tries again.
 DATABASE_AWAY = (psycopg.Error, SQLAlchemyError, OSError)
 # Of these, what no fault of ours can be: in the middle of a step its connection was lost.
@@ -36,8 +41,9 @@ class Worker(Generic[Row]):
 
     `claim(limit)` leases at most `limit` due rows (`for update skip locked`, wall time) and
     returns them; `do(row)` does the step and stores its outcome. Claims happen when somebody
-    notified, when the clock moved, when room became free, and every `poll_seconds`. After a
-    notification work may gather first: what is less urgent lets the rest of the house go ahead.
+    notified, when the clock moved, when room became free, and every `poll_seconds` (less often
+    after a while without work). After a notification work may gather first: what is less urgent
+    lets the rest of the house go ahead.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Worker(Generic[Row]):
         self._running: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._full = False
+        self._quiet = 0  # looks in a row that found nothing
 
     def wake(self) -> None:
         """Claim again now."""
@@ -76,13 +83,19 @@ class Worker(Generic[Row]):
                 await self._fill()
                 # not wait_for: in Python 3.11 it swallows a cancellation that meets the event
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_seconds):
+                    async with asyncio.timeout(self.pause()):
                         await self._awake.wait()
+                        self._quiet = 0
         finally:
             tasks = [*hints, *self._running]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def pause(self) -> float:
+        """Seconds until it looks again by itself."""
+        quiet = self._quiet >= QUIET_LOOKS and not self._running
+        return self._poll_seconds * (QUIET_FACTOR if quiet else 1)
 
     async def _fill(self) -> None:
         room = self._parallel - len(self._running)
@@ -93,6 +106,7 @@ class Worker(Generic[Row]):
             except DATABASE_AWAY as error:
                 log.warning("claim_failed", work=self._name, error=type(error).__name__)
         self._full = len(rows) >= room
+        self._quiet = 0 if rows else self._quiet + 1
         self.start(rows)
 
     def start(self, rows: Sequence[Row]) -> None:

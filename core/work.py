@@ -29,6 +29,10 @@ Row = TypeVar("Row")
 # second are most of what a house at rest costs. Whatever comes by a notification is not later.
 QUIET_LOOKS = 10
 QUIET_FACTOR = 4
+# A step whose connection was lost is taken again while its lease is young, for a database is back
+# in seconds and a lease may be a minute.
+TRIES = 5
+AGAIN_SECONDS = 1
 
 # The database is away or refuses: nothing is known, the next poll tries again.
 DATABASE_AWAY = (psycopg.Error, SQLAlchemyError, OSError)
@@ -117,12 +121,16 @@ class Worker(Generic[Row]):
             task.add_done_callback(self._finished)
 
     async def _step(self, row: Row) -> None:
-        try:
-            await self._do(row)
-        except INTERRUPTED as error:  # the lease ends and the row is claimed again
-            log.warning("step_interrupted", work=self._name, error=type(error).__name__)
-        except Exception:  # the outermost step: the lease ends and the row is claimed again
-            log.exception("step_failed", work=self._name)
+        for _ in range(TRIES):
+            try:
+                await self._do(row)
+                return
+            except INTERRUPTED as error:
+                log.warning("step_interrupted", work=self._name, error=type(error).__name__)
+            except Exception:  # the outermost step: the lease ends and the row is claimed again
+                log.exception("step_failed", work=self._name)
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -46,7 +46,7 @@ ITEMS = (
          ["tests/e2e/test_standby.py"], seeds=3),
     Item("shop", "the main job over HTTP, checkout included", ["tests/e2e/test_shop.py"], seeds=3),
     Item("machine", "state machine over everything, 200 examples a run",
-         ["tests/integration/payments/test_machine.py"], seeds=3),
+         ["tests/integration/payments/test_machine.py"], seeds=2),
     Item("reorgs", "reorgs of depth 1 to 10, before and after settlement",
          ["tests/integration/payments/test_reorgs.py"], seeds=2),
     Item("blocks", "1,000 blocks with 50 payments; faults of getLogs and endpoints",

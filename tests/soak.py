@@ -74,8 +74,10 @@ ITEMS = (
     Item("contracts", "forge fuzz and invariants, profile soak", []),
     Item("schemathesis", "no 5xx, no undocumented answer, 200 examples an operation",
          ["tests/integration/api/test_schemathesis.py"], seeds=2),
-    Item("signer", "a million fuzzed orders against an oracle; SIGKILL, takeover, replays",
-         ["tests/integration/wallets/signer"], seeds=20),
+    Item("signer", "a million fuzzed orders against an oracle, 50,000 a run",
+         ["tests/integration/wallets/signer/test_fuzz.py"], seeds=20),
+    Item("signer-process", "the signer's process: SIGKILL, takeover, replays, keys elsewhere",
+         ["tests/integration/wallets/signer"], seeds=2),
     Item("webhooks", "endpoints, retries, feed, stream",
          ["tests/integration/webhooks"], seeds=3),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from eth_account.account import Account
 
 from core.errors import NeedsApproval, SignerRefused
 from core.networks import NATIVE
+from tests.folders import folder
 from tests.settings import SEED, numbers
 from tests.unit.wallets.signer import world as w
 from wallets.intents import Order, Payment, Payout, PayoutBatch, SweepBatch, payments_of
@@ -328,14 +329,16 @@ class Thief:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[tuple[Signing, list[int], Path]]:
+def desk() -> Iterator[tuple[Signing, list[int], Path]]:
+    """In memory: half of an order's time is the disk's, and no crash is played here."""
     now = [w.NOW]
-    store, log = Store(tmp_path / "signer.db"), AuditLog(tmp_path / "audit.jsonl")
-    store.apply_policy(w.POLICY, w.NOW)
-    keys = {w.address_of(key): LocalKey(bytearray(key)) for key in (w.HOT_KEY, w.RELAYER_KEY)}
-    yield Signing(store, log, keys, None, lambda: now[0]), now, tmp_path / "audit.jsonl"
-    store.close()
-    log.close()
+    with folder("bezant-fuzz-") as directory:
+        store, log = Store(directory / "signer.db"), AuditLog(directory / "audit.jsonl")
+        store.apply_policy(w.POLICY, w.NOW)
+        keys = {w.address_of(key): LocalKey(bytearray(key)) for key in (w.HOT_KEY, w.RELAYER_KEY)}
+        yield Signing(store, log, keys, None, lambda: now[0]), now, directory / "audit.jsonl"
+        store.close()
+        log.close()
 
 
 async def test_no_signature_outside_the_policy(desk: tuple[Signing, list[int], Path]) -> None:

@@ -16,6 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import (
     addressbook,
     approvals,
+    bank_accounts,
+    bank_exports,
     bank_statements,
     breaks,
     conversions,
@@ -75,6 +77,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     positions.router,
     exports.router,
     moves.router,
+    bank_accounts.router,
+    bank_exports.router,
     bank_statements.router,
     approvals.router,
     policies.router,

@@ -1,5 +1,4 @@
-"""/v1/bank_statements, /v1/bank_lines, /v1/bank_accounts: what banks say of the house's fiat.
-Operators only."""
+"""/v1/bank_statements, /v1/bank_lines: what banks say of the house's fiat. Operators only."""
 
 from __future__ import annotations
 
@@ -42,10 +41,11 @@ class StatementRequest(schemas.Body):
 
 
 class MatchRequest(schemas.Body):
-    """The line is these moves. `difference`: where what is missing (or is more) goes."""
+    """The line is these moves, or these payouts. `difference`: where what is missing (or is more)
+    goes."""
 
     moves: Annotated[
-        list[Annotated[str, Field(max_length=64, pattern=r"^mov_[0-9a-z]{26}$")]],
+        list[Annotated[str, Field(max_length=64, pattern=r"^(mov|pay)_[0-9a-z]{26}$")]],
         Field(min_length=1, max_length=100),
     ]
     difference: Literal["exchange_fees", "losses"] | None = None
@@ -87,17 +87,6 @@ class BankLine(schemas.Shown):
     matched_with: list[str]
     matched_at: schemas.Time | None
     created_at: schemas.Time
-
-
-class BankAccount(schemas.Shown):
-    """`[banks.<id>]` of bezant.toml; `balance` by the ledger."""
-
-    id: str
-    object: Literal["bank_account"]
-    name: str
-    asset: str
-    iban: str | None
-    balance: str
 
 
 @router.post("/bank_statements", status_code=201, response_model=schemas.Page[BankStatement])
@@ -185,12 +174,3 @@ async def match(line: str, body: MatchRequest, request: Request, caller: Writer)
         )
 
     return await once(request, caller, do)
-
-
-@router.get("/bank_accounts", response_model=schemas.Page[BankAccount])
-async def list_accounts(request: Request, caller: Reader) -> Response:
-    """All that are configured, on one page."""
-    context: Context = request.app.state.context
-    async with context.database.read() as session:
-        found = await bank_statements.accounts(session, context)
-    return paging.list_json(found, has_more=False)

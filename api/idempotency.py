@@ -34,6 +34,7 @@ _HEADER = "idempotency-key"
 MONEY_ROUTES = (
     "POST /v1/conversions%",
     "POST /v1/payout%",
+    "POST /v1/bank_exports%",
     "POST /v1/transfers%",
     "POST /v1/treasury/moves%",
     "POST /v1/sweeps%",

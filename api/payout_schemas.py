@@ -20,13 +20,15 @@ FeePayer = Literal["merchant", "house", "customer"]
 
 
 class PayoutRequest(schemas.Body):
-    """Crypto to an address. `bank_account` stands for fiat, which is not available yet."""
+    """Crypto to an address on a network, or fiat to one of the merchant's bank accounts."""
 
     amount: schemas.Amount
     asset: schemas.Symbol
     network: schemas.NetworkId | None = None
     address: Address | None = None
-    bank_account: Annotated[str, Field(max_length=64)] | None = None
+    bank_account: (
+        Annotated[str, Field(max_length=64, description="`bnk_...`, for fiat.")] | None
+    ) = None
     reference: schemas.Reference | None = None
 
 
@@ -43,8 +45,10 @@ class BatchRequest(schemas.Body):
 
 
 class Approving(schemas.Body):
-    approver: Address
-    signature: Signature
+    """Both for a payout on a chain, none for one to a bank."""
+
+    approver: Address | None = None
+    signature: Signature | None = None
 
 
 class Rejecting(schemas.Body):
@@ -83,7 +87,8 @@ class Transaction(schemas.Shown):
 
 
 class Payout(schemas.Shown):
-    """Money that leaves. `network_fee` is in the same asset, as quoted at the request."""
+    """Money that leaves. `network_fee` is in the same asset, as quoted at the request. To a bank:
+    without network, address and fee."""
 
     id: str
     object: Literal["payout"]
@@ -91,12 +96,14 @@ class Payout(schemas.Shown):
     reasons: list[str]
     amount: str
     asset: str
-    network: str
+    network: str | None
     network_fee: str
     fee_paid_by: Literal["merchant", "house"]
-    address: str
+    address: str | None
+    bank_account: str | None
     reference: str | None
     merchant: str
+    bank_export: str | None = Field(description="The file for the bank that orders it.")
     wallet: str | None = Field(description="Whose money it is, where it is a customer's.")
     batch: str | None
     refund: str | None

@@ -9,22 +9,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import paging, queries, schemas
 from api import payout_schemas as shapes
-from api.auth import merchant_of, require
+from api.auth import merchant_of, require, require_operator
 from api.idempotency import once, required
 from api.paging import Page
 from core import ids
 from core.context import Context
 from merchants.keys import Principal
-from payments import payout_reads, payout_requests, payouts
+from payments import bank_payouts, payout_reads, payout_requests, payouts
 from payments.payout_explain import explain as explain_payout
 from payments.payout_requests import NewPayout
 from payments.payout_tables import PayoutBatch
 from payments.payout_views import batch_json, payout_json
+from treasury import bank_exports
 
 router = APIRouter(prefix="/v1", tags=["Payouts"])
 
 Reader = Annotated[Principal, require("payouts:read")]
 Writer = Annotated[Principal, require("payouts:write")]
+Banker = Annotated[Principal, require_operator("treasury:write")]
 
 
 @router.post("/payouts", status_code=201, response_model=shapes.Payout)
@@ -35,7 +37,9 @@ async def create(body: shapes.PayoutRequest, request: Request, caller: Writer) -
     required(request)
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
-        on = await payout_requests.ground(session, context, merchant_id, [body.address])
+        on = await payout_requests.ground(
+            session, context, merchant_id, [body.address], [body.bank_account]
+        )
         wanted = payout_requests.read(on, _new(body))
         [row] = await payout_requests.store(
             session, context, merchant_id, [wanted], initiator=_initiator(caller)
@@ -96,14 +100,32 @@ async def show(payout: str, request: Request, caller: Reader) -> Response:
 async def approve(
     payout: str, body: shapes.Approving, request: Request, caller: Writer
 ) -> Response:
-    """One approver's signature; with the last one it goes on. The signer checks them again."""
+    """One approver's signature; with the last one it goes on. The signer checks them again. A
+    payout to a bank is released by operators, each with a key of their own and an empty body."""
     context: Context = request.app.state.context
     number = ids.read("pay", payout)
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
+        if body.approver is None or body.signature is None:
+            return 200, await bank_payouts.release(
+                session, context, caller.merchant_id, number, _initiator(caller)
+            )
         return 200, await payouts.approve(
             session, context, caller.merchant_id, number, body.approver, body.signature
         )
+
+    return await once(request, caller, do)
+
+
+@router.post("/payouts/{payout}/fail", response_model=shapes.Payout)
+async def fail(payout: str, body: shapes.Rejecting, request: Request, caller: Banker) -> Response:
+    """An operator says that the bank did not carry it out: the money is back. Only for a payout to
+    a bank that is `sending`: 409 `payout_not_sending`."""
+    context: Context = request.app.state.context
+    number = ids.read("pay", payout)
+
+    async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
+        return 200, await bank_exports.declined(session, context, number, body.reason)
 
     return await once(request, caller, do)
 
@@ -129,7 +151,8 @@ async def create_batch(body: shapes.BatchRequest, request: Request, caller: Writ
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
         addresses = [one.address for one in body.payouts]
-        on = await payout_requests.ground(session, context, merchant_id, addresses)
+        accounts = [one.bank_account for one in body.payouts]
+        on = await payout_requests.ground(session, context, merchant_id, addresses, accounts)
         wanted = payout_requests.read_all(on, [_new(one) for one in body.payouts])
         initiator = _initiator(caller)
         batch = PayoutBatch(

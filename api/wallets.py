@@ -88,7 +88,7 @@ async def pay_out(
         await customer_wallets.find(session, number, merchant_id)
         required(request)
         on = await payout_requests.ground(session, context, merchant_id, [body.address])
-        wanted = payout_requests.read(on, NewPayout(**body.__dict__))
+        wanted = payout_requests.read_on_chain(on, NewPayout(**body.__dict__))
         initiator = ids.show("key", caller.key_id)
         row = await withdrawals.create(session, context, merchant_id, number, wanted, initiator)
         return 201, payout_json(row, context.catalog)

@@ -63,7 +63,12 @@ def bank(account: str) -> str:
 
 def transit(move_id: UUID) -> str:
     """Left one place of ours and not yet at the other; in the asset's own units."""
-    return f"transit:{show('mov', move_id)}"
+    return under_way(show("mov", move_id))
+
+
+def under_way(reference: str) -> str:
+    """As `transit`, by a TypeID: of a move, or of a payout that a bank's statement shows."""
+    return f"transit:{reference}"
 
 
 def merchant(merchant_id: UUID, debt: Debt) -> str:

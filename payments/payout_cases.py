@@ -69,7 +69,8 @@ def fact(row: Payout) -> PayoutFact:
         overdrawn=row.overdrawn,
         hot_short=row.hot_short,
         rejected=row.rejected is not None,
-        under_way=row.transaction_id is not None,
+        # A bank may carry out what no file of ours ordered.
+        under_way=(row.transaction_id or row.bank_export_id or row.outcome) is not None,
         outcome=row.outcome,
         final=row.final,
     )
@@ -93,10 +94,8 @@ def rejudge(row: Payout, changes: Changes) -> None:
     if before in BACK:  # the chain took a failure back: its money is needed again
         changes.entries.append(payout_entries.reserved(row, changes.now))
     if before in OVER:
-        row.finished_at = None
         changes.told.append(("reversed", row))
-    elif status in OVER:
-        row.finished_at = changes.now
+    row.finished_at = changes.now if status in OVER else None
     changes.told.append((status.value, row))
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from core import ids
-from ledger.accounts import FEES, Debt, Role, place
+from ledger.accounts import FEES, Debt, Role, place, under_way
 from ledger.journal import Entry, Kind, Posting, transfer
+from payments.payout_facts import BANK
 from payments.payout_tables import Payout
 
 
@@ -34,17 +35,24 @@ def released(row: Payout, now: datetime) -> Entry:
 
 
 def paid(row: Payout, evidence: dict[str, Any], now: datetime, *, reverse: bool = False) -> Entry:
-    """The hot wallet has paid it in a block, or (reverse) that block is gone."""
+    """The hot wallet has paid it in a block, or (reverse) that block is gone. At a bank its account
+    is on both sides of the line that shows it: here, and where the line is booked."""
     fee = set_aside(row) - row.amount
     sign = -1 if reverse else 1
     lines = [
         (reserve_of(row.source), set_aside(row)),
-        (place(row.network, Role.HOT), -row.amount),
+        (_paying(row), -row.amount),
         (FEES, -fee),
     ]
     postings = tuple(Posting(account, row.asset, sign * n) for account, n in lines if n)
     what, kind = ("reversed", Kind.PAYOUT_REVERSED) if reverse else ("paid", Kind.PAYOUT_PAID)
     return _entry(row, f"{row.generation}:{what}", kind, postings, evidence, now)
+
+
+def _paying(row: Payout) -> str:
+    if row.network == BANK:
+        return under_way(ids.show("pay", row.id))
+    return place(row.network, Role.HOT)
 
 
 def _entry(

@@ -15,12 +15,14 @@ from core.context import Context
 from core.errors import Conflict
 from core.money import Asset
 from ledger.accounts import Debt, merchant, wallet
-from payments import customer_wallets, wallet_limits
-from payments.payout_facts import ALLOWED, PayoutFact, judge
-from payments.payout_requests import NewPayout, ground, read
+from payments import bank_payouts, customer_wallets, wallet_limits
+from payments.payout_facts import ALLOWED, BANK, COOLING, PayoutFact, judge
+from payments.payout_requests import NewPayout, ground, read, read_on_chain
+from payments.payout_wanted import BankWanted, Wanted
 from payments.wallet_tables import Wallet
 from risk import addressbook, policies, screening
 from risk.rules import Initiator, Request
+from risk.verdicts import Outcome
 
 
 async def explain(
@@ -37,8 +39,13 @@ async def explain(
     paying = None
     if wallet_id is not None:
         paying = await customer_wallets.find(session, wallet_id, merchant_id)
-    on = await ground(session, context, merchant_id, [request.address])
-    one = read(on, request)
+    on = await ground(session, context, merchant_id, [request.address], [request.bank_account])
+    if paying is not None:
+        one: Wanted | BankWanted = read_on_chain(on, request)
+    else:
+        one = read(on, request)
+    if isinstance(one, BankWanted):
+        return await _at_bank(session, context, key_id, one, on.now)
     asset = one.token.asset
     entry = await addressbook.lookup(session, merchant_id, one.network.id, one.address, on.now)
     wish = Request(
@@ -82,6 +89,7 @@ async def explain(
         "network_fee": asset.format(one.quote.units),
         "fee_paid_by": one.fee_paid_by,
         "address": checksum(one.address),
+        "bank_account": None,
         "funds": {
             "needed": asset.format(needed),
             "available": asset.format(has),
@@ -92,6 +100,55 @@ async def explain(
         "policy": decision.json(),
         "screening": {"verdict": verdict.outcome.value, "reasons": list(verdict.reasons)},
         "known_destination": entry is not None,
+    }
+
+
+async def _at_bank(
+    session: AsyncSession, context: Context, key_id: UUID, one: BankWanted, now: datetime
+) -> dict[str, Any]:
+    account, asset = one.account, one.asset
+    cooling = account.usable_at > now
+    wish = bank_payouts.request_of(
+        account,
+        reference="",
+        initiator=ids.show("key", key_id),
+        network=BANK,
+        amount=one.amount,
+        house_value=one.house_value,
+        at=now,
+        known=not cooling,
+    )
+    decision = await policies.judge(session, context, wish)
+    answer = judge(
+        PayoutFact(
+            screening=Outcome.ACCEPT,
+            policy=decision.effect,
+            signer=COOLING if cooling else ALLOWED,
+            needed=max(1, decision.needed),
+        )
+    )
+    has = await _balance(session, merchant(account.merchant_id, Debt.AVAILABLE), asset.symbol)
+    return {
+        "object": "payout_explanation",
+        "status": answer.status.value,
+        "reasons": list(answer.reasons),
+        "amount": asset.format(one.amount),
+        "asset": asset.symbol,
+        "network": None,
+        "network_fee": asset.format(0),
+        "fee_paid_by": "house",
+        "address": None,
+        "bank_account": ids.show("bnk", account.id),
+        "funds": {
+            "needed": asset.format(one.amount),
+            "available": asset.format(has),
+            "enough": has >= one.amount,
+        },
+        "wallet": None,
+        "limits": None,
+        "policy": decision.json(),
+        "screening": {"verdict": Outcome.ACCEPT.value, "reasons": []},
+        "known_destination": not cooling,
     }
 
 

@@ -1,7 +1,7 @@
 """What a payout is, from all the facts about it: one pure function, recomputed each time.
 
-Screening, policy and signer say whether it may leave, people approve or reject it, the chain says
-what came of it. No state is reached by remembering.
+Screening, policy and signer say whether it may leave, people approve or reject it, the chain (or a
+bank's statement) says what came of it. No state is reached by remembering.
 """
 
 from __future__ import annotations
@@ -23,27 +23,34 @@ class Status(StrEnum):
     APPROVED = "approved"
     """It may leave; what it leaves from may be short."""
     SENDING = "sending"
-    """A transaction of ours carries it."""
+    """A transaction of ours carries it, or a file that was handed to a bank."""
     PAID = "paid"
-    """Deep enough in the chain."""
+    """Deep enough in the chain, or on a bank's statement."""
     FAILED = "failed"
-    """The chain refused it: the money is back."""
+    """The chain refused it, or the bank did: the money is back."""
     REJECTED = "rejected"
     """Nothing left, nothing will: the money is back."""
 
 
 class Sent(StrEnum):
-    """What the block that holds its transaction made of it."""
+    """What the block that holds its transaction made of it, or the bank."""
 
     SENT = "sent"
     """The payee has it."""
     REFUSED = "refused"
     """The payee, or the whole transaction, reverted."""
+    DECLINED = "declined"
+    """The bank did not carry it out."""
+    RETURNED = "returned"
+    """The bank brought it back."""
 
 
+BANK = "bank"  # stands for the network of what leaves to a bank account
 ALLOWED = "allowed"  # the signer's word; otherwise its refusal's code
+COOLING = "destination_cooling"  # of a bank account: too new to be paid
 # Refusals of the signer that time or a person can mend; every other one is for good.
-MENDABLE = frozenset({"approval_needed", "velocity_exceeded", "fees_exceeded"})
+MENDABLE = frozenset({"approval_needed", "velocity_exceeded", "fees_exceeded", COOLING})
+_WHY = {Sent.DECLINED: "declined", Sent.RETURNED: "returned"}
 OPEN = (Status.REQUESTED, Status.HELD, Status.APPROVED)
 OVER = (Status.PAID, Status.FAILED, Status.REJECTED)
 BACK = (Status.FAILED, Status.REJECTED)  # its money is where it came from
@@ -52,7 +59,7 @@ BACK = (Status.FAILED, Status.REJECTED)  # its money is where it came from
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayoutFact:
     """None: not judged yet. `outcome` is of the block that holds it now, `final` says that this
-    block is deep enough, or that the transaction will never be in one."""
+    block is deep enough, or that the transaction will never be in one. What a bank did is final."""
 
     screening: str | None = None
     policy: str | None = None
@@ -94,7 +101,7 @@ def _under_way(fact: PayoutFact) -> Judgement:
         return Judgement(Status.SENDING)
     if fact.outcome == Sent.SENT:
         return Judgement(Status.PAID)
-    return Judgement(Status.FAILED, ("reverted",))
+    return Judgement(Status.FAILED, (_WHY.get(Sent(fact.outcome), "reverted"),))
 
 
 def _judged(fact: PayoutFact) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,14 +14,15 @@ from core import ids
 from core.context import Context
 from core.db import Raw, raw
 from core.errors import FieldError, Invalid, InvalidAmount, NotFound, PriceUnavailable
+from core.money import Asset
 from core.networks import Catalog, Network, Token
 from ledger.accounts import Debt, merchant
 from ledger.journal import post
-from payments import payout_entries, payout_fees
-from payments.payout_facts import Status
-from payments.payout_fees import FeeQuote, Figures
-from payments.payout_tables import Payout, PayoutBatch
+from payments import bank_accounts, payout_entries, payout_fees
+from payments.payout_fees import Figures
+from payments.payout_tables import MerchantBankAccount, Payout, PayoutBatch
 from payments.payout_views import payout_json
+from payments.payout_wanted import BankWanted, Wanted, payout
 from payments.values import floor, worth
 from prices import book
 from prices.book import PriceBook
@@ -30,6 +31,7 @@ from risk.requests import recent
 from webhooks.events import NewEvent, emit
 
 LARGEST_BATCH = 500
+UNKNOWN = UUID(int=0)
 
 _OURS = """
 select address from deposit_addresses where address = any(%(asked)s)
@@ -51,7 +53,8 @@ class NewPayout:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a request is judged against."""
+    """What a request is judged against. `accounts`: of this merchant, among those that are named,
+    locked until the commit: none is removed meanwhile."""
 
     catalog: Catalog
     payout_fee: str
@@ -59,27 +62,18 @@ class Ground:
     fees: dict[str, Figures]
     ours: frozenset[str]
     recent: frozenset[str]
+    accounts: Mapping[UUID, MerchantBankAccount]
     now: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A payout that may be asked for: all of it is known and checked."""
-
-    network: Network
-    token: Token
-    amount: int
-    address: str  # lower case
-    reference: str | None
-    quote: FeeQuote
-    fee_paid_by: str
-    house_value: int | None
-
-
 async def ground(
-    session: AsyncSession, context: Context, merchant_id: UUID, asked: Sequence[str | None]
+    session: AsyncSession,
+    context: Context,
+    merchant_id: UUID,
+    asked: Sequence[str | None],
+    accounts: Sequence[str | None] = (),
 ) -> Ground:
-    """Reads it. Raises NotFound without such a merchant."""
+    """Reads it. asked: addresses; accounts: `bnk_...`. Raises NotFound without such a merchant."""
     connection, now = await raw(session), context.clock.now()
     lower = [address.lower() for address in asked if address]
     async with connection.pipeline():
@@ -96,21 +90,50 @@ async def ground(
         prices=await book.load(connection),
         fees=await payout_fees.load(connection),
         ours=frozenset(found[0] for found in await owning.fetchall()),
-        recent=frozenset(await recent(session, merchant_id, now)),
+        recent=frozenset(
+            one for one in await recent(session, merchant_id, now) if one.startswith("0x")
+        ),
+        accounts=await bank_accounts.named(session, merchant_id, accounts),
         now=now,
     )
 
 
-def read(on: Ground, request: NewPayout, together: int = 1) -> Wanted:
+def read(on: Ground, request: NewPayout, together: int = 1) -> Wanted | BankWanted:
     """A request, checked. Raises Invalid naming the field, PriceUnavailable."""
+    asset = on.catalog.asset(request.asset)
+    if request.bank_account is None and (asset is None or not asset.is_fiat):
+        return read_on_chain(on, request, together)
+    if request.network is not None or request.address is not None:
+        raise Invalid.of("bank_account", "stands alone: fiat has no network and no address")
+    if asset is None or not asset.is_fiat:
+        raise Invalid.of("asset", f"{request.asset!r} is no fiat currency", code="unknown_asset")
+    if request.bank_account is None:
+        raise Invalid.of("bank_account", "is required: fiat leaves to a bank account")
+    account = on.accounts.get(ids.read("bnk", request.bank_account) or UNKNOWN)
+    if account is None:
+        raise Invalid.of("bank_account", "is none of yours", code="unknown_bank_account")
+    if account.asset != asset.symbol:
+        raise Invalid.of("asset", f"the account is in {account.asset}", code="wrong_currency")
+    amount = _amount(asset, request.amount)
+    return BankWanted(
+        asset=asset,
+        amount=amount,
+        account=account,
+        reference=request.reference,
+        house_value=_house_value(on, asset, amount),
+    )
+
+
+def read_on_chain(on: Ground, request: NewPayout, together: int = 1) -> Wanted:
+    """As `read`, where nothing but crypto may leave."""
     if request.bank_account is not None:
-        raise Invalid("payouts to a bank are not available yet", code="not_available")
+        raise Invalid.of("bank_account", "is for fiat of a merchant")
     network, token = _pair(on.catalog, request)
     return wanted(
         on,
         network,
         token,
-        _amount(token, request.amount),
+        _amount(token.asset, request.amount),
         address_of(on, network, request.address or ""),
         reference=request.reference,
         together=together,
@@ -138,7 +161,7 @@ def wanted(
         reference=reference,
         quote=payout_fees.quote(network, token, on.fees, on.prices, on.now, together=together),
         fee_paid_by=fee_paid_by or on.payout_fee,
-        house_value=_house_value(on, token, amount),
+        house_value=_house_value(on, token.asset, amount),
     )
 
 
@@ -147,9 +170,9 @@ def address_of(on: Ground, network: Network, address: str) -> str:
     return addresses.check(network, address, own=on.ours, recent=on.recent)
 
 
-def read_all(on: Ground, requests: Sequence[NewPayout]) -> list[Wanted]:
+def read_all(on: Ground, requests: Sequence[NewPayout]) -> list[Wanted | BankWanted]:
     """A batch: every refusal names its payout, and one refusal refuses all. Raises Invalid."""
-    found: list[Wanted] = []
+    found: list[Wanted | BankWanted] = []
     errors: list[FieldError] = []
     codes: set[str] = set()
     together = Counter((request.network, request.asset) for request in requests)
@@ -158,8 +181,7 @@ def read_all(on: Ground, requests: Sequence[NewPayout]) -> list[Wanted]:
             found.append(read(on, request, together[request.network, request.asset]))
         except Invalid as error:
             codes.add(error.code)
-            named = error.errors or (FieldError("bank_account", error.detail),)
-            errors += [FieldError(f"payouts.{n}.{one.field}", one.message) for one in named]
+            errors += [FieldError(f"payouts.{n}.{one.field}", one.message) for one in error.errors]
     if errors:
         detail = f"{len(errors)} of {len(requests)} payouts are refused, so none was made"
         raise Invalid(detail, code=codes.pop() if len(codes) == 1 else None, errors=errors)
@@ -170,7 +192,7 @@ async def store(
     session: AsyncSession,
     context: Context,
     merchant_id: UUID,
-    asked: Sequence[Wanted],
+    asked: Sequence[Wanted | BankWanted],
     *,
     initiator: str,
     source: str | None = None,
@@ -183,7 +205,7 @@ async def store(
     """
     now = context.clock.now()
     account = source or merchant(merchant_id, Debt.AVAILABLE)
-    rows = [_row(one, merchant_id, account, initiator, now) for one in asked]
+    rows = [payout(one, merchant_id, account, initiator, now) for one in asked]
     if batch is not None:
         session.add(batch)
         await session.flush()
@@ -206,41 +228,9 @@ async def wake(connection: Raw) -> None:
     await connection.execute("select pg_notify('payouts', '')")
 
 
-def _row(one: Wanted, merchant_id: UUID, source: str, initiator: str, now: datetime) -> Payout:
-    return Payout(
-        id=ids.new(),
-        merchant_id=merchant_id,
-        status=Status.REQUESTED.value,
-        reasons=[],
-        source=source,
-        network=one.network.id,
-        asset=one.token.asset.symbol,
-        token=one.token.address,
-        amount=one.amount,
-        fee=one.quote.units,
-        fee_paid_by=one.fee_paid_by,
-        fee_quote=one.quote.evidence,
-        fee_cap=one.quote.cap,
-        house_value=one.house_value,
-        address=one.address,
-        reference=one.reference,
-        initiator=initiator,
-        needed=0,
-        given=0,
-        overdrawn=False,
-        hot_short=False,
-        final=False,
-        generation=0,
-        created_at=now,
-        due_at=now,
-    )
-
-
 def _pair(catalog: Catalog, request: NewPayout) -> tuple[Network, Token]:
     symbol = request.asset
     if symbol not in catalog.assets:
-        if catalog.asset(symbol) is not None:
-            raise Invalid("fiat leaves to a bank, which is not available yet", code="not_available")
         raise Invalid.of("asset", f"{symbol!r} is not configured here", code="unknown_asset")
     if request.network is None:
         raise Invalid.of("network", "is required: which network it should be paid on")
@@ -255,9 +245,9 @@ def _pair(catalog: Catalog, request: NewPayout) -> tuple[Network, Token]:
     return network, token
 
 
-def _amount(token: Token, text: str) -> int:
+def _amount(asset: Asset, text: str) -> int:
     try:
-        units = token.asset.parse(text)
+        units = asset.parse(text)
     except InvalidAmount as error:
         raise Invalid.of("amount", error.detail, code="invalid_amount") from None
     if units == 0:
@@ -265,13 +255,13 @@ def _amount(token: Token, text: str) -> int:
     return units
 
 
-def _house_value(on: Ground, token: Token, amount: int) -> int | None:
+def _house_value(on: Ground, asset: Asset, amount: int) -> int | None:
     """In minor units of the house currency, for policies; None without a fresh price."""
     house = on.catalog.asset(on.catalog.house_currency)
     if house is None:
         return None
     try:
-        rate = on.prices.rate(token.asset.symbol, house.symbol, on.now)
+        rate = on.prices.rate(asset.symbol, house.symbol, on.now)
     except PriceUnavailable:
         return None
-    return floor(worth(amount, token.asset.decimals, rate.price, house.decimals))
+    return floor(worth(amount, asset.decimals, rate.price, house.decimals))

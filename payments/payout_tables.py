@@ -49,6 +49,9 @@ class Payout(Base):
             postgresql_where=text("status in ('requested','held','approved')"),
         ),
         Index("payouts_sending", "transaction_id", postgresql_where=text("status = 'sending'")),
+        Index(
+            "payouts_bank", "asset", "status", postgresql_where=text("bank_account_id is not null")
+        ),
     )
 
     id: Mapped[Id]
@@ -57,31 +60,35 @@ class Payout(Base):
     status: Mapped[Str]
     reasons: Mapped[list[str]] = mapped_column(JSONB)
     source: Mapped[Str]  # the ledger account it was taken from, and goes back to
-    network: Mapped[Str]
+    network: Mapped[Str]  # CAIP-2, or BANK
     asset: Mapped[Str]
-    token: Mapped[Str]  # contract address, or native
+    token: Mapped[Str]  # contract address, or native; "" at a bank
     amount: Mapped[Units]  # what the payee gets, base units
     fee: Mapped[Units]  # the network fee as quoted, base units of the same asset
     fee_paid_by: Mapped[Str]  # merchant, house
     fee_quote: Mapped[Json]  # what the quote rests on
     fee_cap: Mapped[Units]  # wei: more the whole transaction may not cost
     house_value: Mapped[int | None] = mapped_column(BaseUnits)  # house currency; null: no price
-    address: Mapped[Str]  # lower case
+    address: Mapped[Str]  # lower case; at a bank the IBAN
+    bank_account_id: Mapped[UUID | None] = mapped_column(ForeignKey("merchant_bank_accounts.id"))
     reference: Mapped[str | None] = mapped_column(Text)
     initiator: Mapped[Str]  # key_..., or "" where a customer asked and nobody else
     # judged by the worker's step
     screening: Mapped[str | None] = mapped_column(Text)  # accept, hold, reject
     policy: Mapped[str | None] = mapped_column(Text)  # allow, approve, block
     rule: Mapped[str | None] = mapped_column(Text)  # the rule that fired
-    signer: Mapped[str | None] = mapped_column(Text)  # allowed, or the refusal's code
+    signer: Mapped[str | None] = mapped_column(
+        Text
+    )  # allowed, or the refusal's code; at a bank: COOLING
     needed: Mapped[int] = mapped_column(Integer)  # approvals, by signer and policy
     given: Mapped[int] = mapped_column(Integer)
     overdrawn: Mapped[bool] = mapped_column(Boolean)  # a reversal took the money behind it
     hot_short: Mapped[bool] = mapped_column(Boolean)
     rejected: Mapped[str | None] = mapped_column(Text)  # a person's reason
-    # told by the chain
+    # told by the chain, or by a bank's statement
     transaction_id: Mapped[UUID | None] = mapped_column(Uuid)
-    outcome: Mapped[str | None] = mapped_column(Text)  # sent, refused: in the block that has it
+    bank_export_id: Mapped[UUID | None] = mapped_column(Uuid)  # the file that orders it
+    outcome: Mapped[str | None] = mapped_column(Text)  # payout_facts.Sent
     final: Mapped[bool] = mapped_column(Boolean)  # that block is as deep as the policy asks
     failure: Mapped[str | None] = mapped_column(Text)
     generation: Mapped[int] = mapped_column(Integer)  # how often a block carried it
@@ -90,6 +97,43 @@ class Payout(Base):
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # null: nothing to do
     leased_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # wall time
+
+
+class MerchantBankAccount(Base):
+    """Who may be paid at a bank. Never changed: another IBAN is another account, and cools."""
+
+    __tablename__ = "merchant_bank_accounts"
+    __table_args__ = (
+        Index(
+            "merchant_bank_accounts_known",
+            "merchant_id",
+            "iban",
+            "asset",
+            unique=True,
+            postgresql_where=text("removed_at is null"),
+        ),
+    )
+
+    id: Mapped[Id]
+    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"))
+    asset: Mapped[Str]  # ISO 4217
+    holder: Mapped[Str]
+    iban: Mapped[Str]  # no blanks, upper case
+    bic: Mapped[str | None] = mapped_column(Text)
+    author: Mapped[Str]  # key_...
+    created_at: Mapped[Moment]
+    usable_at: Mapped[Moment]  # the end of its cooling
+    removed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Release(Base):
+    """An operator's word that a bank payout may leave: each key counts once."""
+
+    __tablename__ = "payout_releases"
+
+    payout_id: Mapped[UUID] = mapped_column(ForeignKey("payouts.id"), primary_key=True)
+    released_by: Mapped[Str] = mapped_column(primary_key=True)  # key_...
+    given_at: Mapped[Moment]
 
 
 class PayoutBatch(Base):

@@ -34,6 +34,7 @@ def payout_json(row: Payout, catalog: Catalog, beside: Beside = NOTHING) -> dict
     """One payout. `network_fee` is in the payout's asset, as quoted."""
     asset = _asset(catalog, row.asset)
     approval, refund = beside.approvals.get(row.id), beside.refunds.get(row.id)
+    at_bank = row.bank_account_id
     return {
         "id": show("pay", row.id),
         "object": "payout",
@@ -41,10 +42,11 @@ def payout_json(row: Payout, catalog: Catalog, beside: Beside = NOTHING) -> dict
         "reasons": list(row.reasons),
         "amount": asset.format(row.amount),
         "asset": row.asset,
-        "network": row.network,
+        "network": row.network if at_bank is None else None,
         "network_fee": asset.format(row.fee),
         "fee_paid_by": row.fee_paid_by,
-        "address": checksum(row.address),
+        "address": checksum(row.address) if at_bank is None else None,
+        "bank_account": show("bnk", at_bank) if at_bank else None,
         "reference": row.reference,
         "merchant": show("mer", row.merchant_id),
         "wallet": row.source.split(":")[1] if row.source.startswith("wallet:") else None,
@@ -56,6 +58,7 @@ def payout_json(row: Payout, catalog: Catalog, beside: Beside = NOTHING) -> dict
         "rejection": row.rejected,
         "failure": row.failure if row.status == Status.FAILED else None,
         "transactions": list(beside.transactions.get(row.id, ())),
+        "bank_export": show("bex", row.bank_export_id) if row.bank_export_id else None,
         "created_at": show_time(row.created_at),
         "finished_at": _maybe(row.finished_at),
     }

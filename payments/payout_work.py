@@ -16,7 +16,14 @@ from core.db import raw
 from core.errors import SignerAway, Unavailable
 from core.listen import Subscription
 from core.work import INTERRUPTED, Worker
-from payments import payout_approvals, payout_decisions, payout_queue, refund_inbox, wallet_refunds
+from payments import (
+    bank_payouts,
+    payout_approvals,
+    payout_decisions,
+    payout_queue,
+    refund_inbox,
+    wallet_refunds,
+)
 from payments.payout_cases import Changes, lock, lock_ids, rejudge_all
 from payments.payout_decisions import Said
 from payments.payout_facts import BACK, OPEN, Sent, Status
@@ -98,8 +105,10 @@ class Payouts:
         async with self._context.database.read() as session:
             query = select(Payout).where(Payout.id.in_(payout_ids)).order_by(Payout.id)
             rows = (await session.scalars(query)).all()
-        open_ = [row for row in rows if self._undecided(row)]
-        steps = [([row], self._go_on) for row in rows if row not in open_]
+        at_bank = [row for row in rows if row.bank_account_id and row.status not in BACK]
+        open_ = [row for row in rows if row not in at_bank and self._undecided(row)]
+        steps = [([row], self._go_on) for row in rows if row not in (*at_bank, *open_)]
+        steps += [([row], self._decide_at_bank) for row in at_bank]
         failed = await self._all([(open_, self._decide), *steps] if open_ else steps)
         if len(open_) > 1 and open_ in failed:  # whichever it was keeps none of the others waiting
             await self._all([([row], self._decide) for row in open_])
@@ -119,6 +128,9 @@ class Payouts:
                 log.exception("step_failed", work="payouts", payouts=len(rows))
                 failed.append(rows)
         return failed
+
+    async def _decide_at_bank(self, rows: Rows) -> None:
+        await bank_payouts.judge(self._context, [row.id for row in rows])
 
     def _undecided(self, row: Payout) -> bool:
         open_ = row.status in OPEN and row.transaction_id is None

@@ -19,7 +19,8 @@ from payments.assess import assess
 from payments.cases import Case, facts, lock
 from payments.facts import Assessment, Pair
 from payments.invoices import find as find_invoice
-from payments.payout_requests import Ground, Wanted
+from payments.payout_requests import Ground
+from payments.payout_wanted import Wanted
 from payments.refund_inbox import given_back
 from payments.tables import Deposit
 

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.context import Context
 from ledger.accounts import Debt, wallet
 from payments import customer_wallets, payout_requests, wallet_limits
-from payments.payout_requests import Wanted
 from payments.payout_tables import Payout
+from payments.payout_wanted import Wanted
 
 
 async def create(

@@ -46,11 +46,13 @@ class OpenLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What left somewhere on that day and should show. `reference` is its TypeID."""
+    """What left somewhere on that day and should show, or (negative) what the bank was asked to
+    pay. `reference` is its TypeID. `by_name`: nothing but its name in a line makes it that."""
 
     reference: str
     amount: int
     on: date
+    by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ class _Search:
                 self.differs[line.id] = tuple(claim.reference for claim in its)
         self._lines = [line for line in self._lines if line.id not in self.differs]
         blocked = {reference for its in self.differs.values() for reference in its}
-        self._claims = [claim for claim in self._claims if claim.reference not in blocked]
+        self._claims = [
+            claim for claim in self._claims if claim.reference not in blocked and not claim.by_name
+        ]
 
     def by_amount(self) -> None:
         for line in list(self._lines):

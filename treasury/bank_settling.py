@@ -1,15 +1,16 @@
-"""Lines of a bank account in the books, against what was in transit to it; the rest are Breaks.
+"""Lines of a bank account in the books, against what was under way; the rest are Breaks.
 
 Like a block, a statement is what is: `bank:<id>` takes every line as it comes, so that it equals
 the account's balance. What a line is, `suspense` waits for: until a move explains it, or a person
-decides about its Break. Called with the account's lock, in the transaction that brought news.
+decides about its Break. Lines out are looked at first: a payout must have left before it can come
+back. Called with the account's lock, in the transaction that brought news.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,15 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core import ids
 from core.context import Context
 from core.singleton import lock_number
-from ledger.accounts import SUSPENSE, bank, transit
+from ledger.accounts import SUSPENSE, bank, under_way
 from ledger.breaks import BreakKind, Difference
 from ledger.journal import Entry, Kind, Posting, post
-from ledger.tables import AccountBalance, BreakRow
-from treasury.bank_matching import Claim, Match, OpenLine, match
+from ledger.tables import BreakRow
+from treasury import bank_claims
+from treasury.bank_matching import Claim, OpenLine, Outcome, match
 from treasury.bank_tables import BankLine, BankStatement
 from treasury.breaks import close_and_tell, open_and_tell
-from treasury.move_machine import Way
-from treasury.move_tables import Move
 from wallets import expected
 
 OPEN, MATCHED, RESOLVED = "open", "matched", "resolved"
@@ -36,11 +36,11 @@ OVERDUE = timedelta(days=7)  # a statement of a later day should have shown it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """Lines and moves that are one thing. `rest`: what the lines have more than the moves (less:
+    """Lines and claims that are one thing. `rest`: what the lines have more than the claims (less:
     negative), and `rest_account` where that goes."""
 
     lines: Sequence[BankLine]
-    moves: Sequence[tuple[Claim, UUID]]
+    claims: Sequence[Claim]
     by: str = ""
     rest: int = 0
     rest_account: str = ""
@@ -60,22 +60,42 @@ async def settle(
         return
     await lock(session, account)
     open_ = await _open_lines(session, account)
-    under_way = await claims(session, account)
-    outcome = match([_open_line(row) for row in open_.values()], [one for one, _ in under_way])
-    moves = {claim.reference: move_id for claim, move_id in under_way}
-    found = [_explained(one, open_, moves) for one in outcome.matches]
-    await explain(session, context, found, fresh)
-    explained = {row.id for one in found for row in one.lines}
-    unknown = [row for id_, row in open_.items() if id_ in fresh and id_ not in explained]
+    lines_out = [row for row in open_.values() if row.amount < 0]
+    payouts = await bank_claims.payouts(session, context, account)
+    out = await _matched(session, context, lines_out, payouts, fresh)
+    rest = [row for row in open_.values() if row.status == OPEN and row.id not in out.differs]
+    arriving = await bank_claims.moves(session, account)
+    returned = await bank_claims.returned(session, context, account)
+    come = await _matched(session, context, rest, [*arriving, *returned], fresh)
+    unknown = [row for row in open_.values() if row.id in fresh and row.status == OPEN]
     now = context.clock.now()
     await post(session, [_entry(row, [(SUSPENSE, row.amount)], True, {}, now) for row in unknown])
     named: dict[UUID, list[str]] = {row.id: [] for row in unknown} | {
-        id_: [*n] for id_, n in outcome.differs.items()
+        id_: [*n] for id_, n in (out.differs | come.differs).items()
     }
     await open_and_tell(session, context, [_unexplained(open_[id_], n) for id_, n in named.items()])
-    taken = {claim.reference for one in outcome.matches for claim in one.claims}
-    left = [claim for claim, _ in under_way if claim.reference not in taken]
+    taken = {claim.reference for one in (*out.matches, *come.matches) for claim in one.claims}
+    waited = [claim for claim in (*payouts, *arriving) if not claim.by_name]
+    left = [claim for claim in waited if claim.reference not in taken]
     await _overdue(session, context, account, left)
+
+
+async def _matched(
+    session: AsyncSession,
+    context: Context,
+    rows: Sequence[BankLine],
+    claims: Sequence[Claim],
+    fresh: Collection[UUID],
+) -> Outcome:
+    """What is one thing by name or amount, and explained by that."""
+    by_id = {row.id: row for row in rows}
+    outcome = match([_open_line(row) for row in rows], claims)
+    found = [
+        Explained(lines=[by_id[line.id] for line in one.lines], claims=one.claims)
+        for one in outcome.matches
+    ]
+    await explain(session, context, found, fresh)
+    return outcome
 
 
 async def explain(
@@ -84,16 +104,16 @@ async def explain(
     found: Sequence[Explained],
     fresh: Collection[UUID] = (),
 ) -> None:
-    """Posts what lines and moves say together, and closes their Breaks; whoever follows the moves
-    hears of it at the commit."""
+    """Posts what lines and claims say together, and closes their Breaks; whoever follows a move
+    hears of it at the commit, and payouts are paid, or came back, in this transaction."""
     now = context.clock.now()
     entries: list[Entry] = []
     closed: list[tuple[str, str]] = []
     for one in found:
-        references = [claim.reference for claim, _ in one.moves]
+        references = [claim.reference for claim in one.claims]
         for row in one.lines:
             sources = _sources(one, row)
-            evidence = {"moves": references, "by": one.by or "amounts and names"}
+            evidence = {"explained_by": references, "by": one.by or "amounts and names"}
             entries.append(_entry(row, sources, row.id in fresh, evidence, now))
             row.status, row.matched_with = MATCHED, references
             row.matched_by, row.matched_at = one.by, now
@@ -104,27 +124,11 @@ async def explain(
     await post(session, entries)
     await session.flush()
     await close_and_tell(session, context, closed)
-    for reference in {claim.reference for one in found for claim, _ in one.moves}:
-        await expected.tell(session, reference)
-
-
-async def claims(session: AsyncSession, account: str) -> list[tuple[Claim, UUID]]:
-    """What the books have in transit to an account, with the move's id."""
-    query = select(Move).where(
-        Move.way == Way.REMIT, Move.destination == bank(account), Move.finished_at.is_(None)
-    )
-    rows = {transit(row.id): row for row in await session.scalars(query)}
-    balances = select(AccountBalance).where(
-        AccountBalance.account.in_(rows), AccountBalance.balance > 0
-    )
-    found: list[tuple[Claim, UUID]] = []
-    for left in await session.scalars(balances.execution_options(populate_existing=True)):
-        row = rows[left.account]
-        if left.asset == row.asset:
-            reference = ids.show("mov", row.id)
-            claim = Claim(reference=reference, amount=left.balance, on=row.created_at.date())
-            found.append((claim, row.id))
-    return found
+    for one in found:
+        for claim in one.claims:
+            if ids.read("mov", claim.reference):
+                await expected.tell(session, claim.reference)
+    await bank_claims.pay(session, context, [(one.lines, one.claims) for one in found])
 
 
 def line_key(line_id: UUID) -> str:
@@ -164,19 +168,12 @@ def _open_line(row: BankLine) -> OpenLine:
     )
 
 
-def _explained(found: Match, rows: dict[UUID, BankLine], moves: dict[str, UUID]) -> Explained:
-    return Explained(
-        lines=[rows[line.id] for line in found.lines],
-        moves=[(claim, moves[claim.reference]) for claim in found.claims],
-    )
-
-
 def _sources(one: Explained, row: BankLine) -> list[tuple[str, int]]:
-    """Where a line's money comes from: one line of several moves, or one of several of a move."""
+    """Where a line's money comes from: one line of several claims, or one of several of a claim."""
     if len(one.lines) > 1:
-        [(_, move_id)] = one.moves
-        return [(transit(move_id), row.amount)]
-    found = [(transit(move_id), claim.amount) for claim, move_id in one.moves]
+        [claim] = one.claims
+        return [(under_way(claim.reference), row.amount)]
+    found = [(under_way(claim.reference), claim.amount) for claim in one.claims]
     return [*found, (one.rest_account, one.rest)] if one.rest else found
 
 
@@ -233,18 +230,28 @@ async def _overdue(
         return
     asset = context.banks[account].asset.symbol
     late = [
-        Difference(
-            key=claim_key(claim.reference),
-            kind=BreakKind.TIMING,
-            place=f"transit:{claim.reference}",
-            asset=asset,
-            expected=0,
-            actual=claim.amount,
-            facts={"move": claim.reference, "bank": account, "seen_until": seen_until.isoformat()},
-        )
+        _late(claim, account, asset, seen_until)
         for claim in left
         if claim.on + OVERDUE < seen_until
     ]
     decided = select(BreakRow.key).where(*_decided([one.key for one in late]))
     known = set(await session.scalars(decided))
     await open_and_tell(session, context, [one for one in late if one.key not in known])
+
+
+def _late(claim: Claim, account: str, asset: str, seen_until: date) -> Difference:
+    """A move stands in transit and should not; a payout should have left the account."""
+    leaves = claim.amount < 0
+    return Difference(
+        key=claim_key(claim.reference),
+        kind=BreakKind.TIMING,
+        place=bank(account) if leaves else under_way(claim.reference),
+        asset=asset,
+        expected=claim.amount if leaves else 0,
+        actual=0 if leaves else claim.amount,
+        facts={
+            "payout" if leaves else "move": claim.reference,
+            "bank": account,
+            "seen_until": seen_until.isoformat(),
+        },
+    )

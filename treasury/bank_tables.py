@@ -63,6 +63,23 @@ class BankLine(Base):
     created_at: Mapped[Moment]
 
 
+class BankExport(Base):
+    """A file of payouts for the bank, as it was given out: the same bytes whenever it is asked for
+    again, so that the bank knows a repetition by its number."""
+
+    __tablename__ = "bank_exports"
+
+    id: Mapped[Id]
+    account: Mapped[Str]  # banks.<id> of bezant.toml, that pays
+    asset: Mapped[Str]
+    payouts: Mapped[int] = mapped_column(Integer)  # how many
+    total: Mapped[Units]  # minor units
+    format: Mapped[Str]  # pain.001.001.09
+    content: Mapped[Str]
+    made_by: Mapped[Str]  # key_..., or the command line
+    created_at: Mapped[Moment]
+
+
 class BankStatementLine(Base):
     """That a statement shows a line; two that overlap show the same one."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.bank_statements import BankAccount, BankLine, BankStatement
+from api.bank_accounts import BankAccount
+from api.bank_statements import BankLine, BankStatement
 from core.banks import BankAccount as Account
 from core.money import FIAT
 from tests.integration.api.conftest import World
@@ -74,7 +75,7 @@ async def test_refusals(world: World, body: dict[str, str], status: int, code: s
 async def test_only_operators(world: World) -> None:
     body = {"account": "main", "content": document()}
     assert (await world.one.post(PATH, body)).status == 403
-    for path in (PATH, "/v1/bank_lines", "/v1/bank_accounts"):
+    for path in (PATH, "/v1/bank_lines", "/v1/bank_exports"):
         assert (await world.one.get(path)).status == 403
 
 

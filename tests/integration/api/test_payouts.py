@@ -41,8 +41,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"address": "0x" + "fa" * 20}, "address", "own_address"),
     ({"reference": ""}, "reference", "invalid_request"),
     ({"surprise": 1}, "surprise", "invalid_request"),
-    ({"bank_account": "bnk_1"}, "", "not_available"),
-    ({"asset": "EUR"}, "", "not_available"),
+    ({"bank_account": "bnk_1"}, "bank_account", "invalid_request"),
+    ({"asset": "EUR"}, "bank_account", "invalid_request"),
 ]
 
 

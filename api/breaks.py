@@ -36,9 +36,19 @@ Kind = Literal[
 Note = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
 
 
+class Posted(schemas.Shown):
+    """A line of an entry: debit positive, in major units; of an asset that the house does not know
+    in units of 10^-18."""
+
+    account: str
+    asset: str
+    amount: str
+
+
 class Break(schemas.Shown):
     """A difference. `expected` is what the books say, `actual` what is there, in major units.
-    `resolutions` are those that are open to it."""
+    `resolutions` are those that are open to it; `posted` is what the one that was chosen made of
+    it in the books, as `entry`."""
 
     id: str
     object: Literal["break"]
@@ -60,6 +70,7 @@ class Break(schemas.Shown):
     note: str | None
     reconciliation: str | None
     entry: str | None
+    posted: list[Posted]
     resolutions: list[str]
 
 
@@ -71,10 +82,11 @@ class AcknowledgeRequest(schemas.Body):
 
 
 class ResolveRequest(schemas.Body):
-    """`explained` posts nothing. The others make the books take what is there, against
-    `expense:losses` (`write_off`), `suspense` (`book_to_suspense`) or `equity` (`owner_funds`)."""
+    """`explained` posts nothing. The others make the books take what is there: an execution at a
+    venue with both assets and its fee (`book_trade`), anything else against `expense:losses`
+    (`write_off`), `suspense` (`book_to_suspense`) or `equity` (`owner_funds`)."""
 
-    resolution: Literal["explained", "write_off", "book_to_suspense", "owner_funds"]
+    resolution: Literal["explained", "book_trade", "write_off", "book_to_suspense", "owner_funds"]
     note: Note
 
 
@@ -106,8 +118,8 @@ async def list_all(
 async def show(break_id: str, request: Request, caller: Reader) -> Response:
     context: Context = request.app.state.context
     async with context.database.read() as session:
-        row = await resolving.find(session, ids.read("brk", break_id))
-    return paging.json(resolving.shown(row, context))
+        found = await resolving.show(session, context, ids.read("brk", break_id))
+    return paging.json(found)
 
 
 @router.post("/{break_id}/acknowledge", response_model=Break)

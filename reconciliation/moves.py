@@ -69,6 +69,7 @@ async def known(
         "since": since,
     }
     booked = await venue_books.booked(connection, venue, deposits, withdrawals)
+    corrected = await venue_books.corrections(connection, venue)
     async with connection.cursor(row_factory=class_row(_Move)) as cursor:
         moves = await (await cursor.execute(_MOVES, values)).fetchall()
     awaited: set[str] = set()
@@ -81,15 +82,15 @@ async def known(
         name = f"{move.direction}:{one.id}"
         # Its corrections (a fee that was told late, a failure) have keys of their own.
         if move.bookings > 1 or (name not in booked and move.effect):
-            booked[name] = move.effect
+            booked[name] = move.effect + corrected.get(name, 0)
         if move.status not in set(OVER):
             awaited.add(name)
-    absent = [
-        Absent(f"{m.direction}:{m.venue_id or show('mov', m.id)}", m.direction, m.asset,
-               m.effect, m.sent_at)
-        for m in moves
-        if m.id not in shown and m.effect and m.sent_at is not None and m.sent_at >= since
-    ]  # fmt: skip
+    absent = []
+    for m in moves:
+        name = f"{m.direction}:{m.venue_id or show('mov', m.id)}"
+        effect = m.effect + corrected.get(name, 0)
+        if m.id not in shown and effect and m.sent_at is not None and m.sent_at >= since:
+            absent.append(Absent(name, m.direction, m.asset, effect, m.sent_at))
     return KnownTransfers(booked, absent, frozenset(awaited))
 
 

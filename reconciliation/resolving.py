@@ -1,15 +1,12 @@
 """What people do about Breaks: look after one, explain it, or book what is right.
 
-Nothing is corrected without a person's word. What may be booked depends on where the difference
-is: only an account of the ledger can take an entry, and a sum that contradicts itself cannot be
-mended by one.
+Nothing is corrected without a person's word, and the answer says what was posted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from enum import StrEnum
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,85 +17,18 @@ from core import ids
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound
 from core.pages import page_of
-from ledger.accounts import EQUITY, LOSSES, SUSPENSE, Role
 from ledger.breaks import break_json
-from ledger.journal import Entry, Kind, post, transfer
-from ledger.tables import BreakRow
-from reconciliation.parts import PREFIX
+from ledger.journal import Entry, post
+from ledger.tables import BreakRow, PostingRow
+from reconciliation import trades
+from reconciliation.booking import Resolution, booking, is_trade, open_to
 from webhooks.events import NewEvent, emit
 
-
-class Resolution(StrEnum):
-    """How a Break may be resolved by a person."""
-
-    EXPLAINED = "explained"
-    """The note says why it is so. Nothing is posted; as long as the amounts stay the same, the
-    difference does not open again."""
-    WRITE_OFF = "write_off"
-    """The books take what is there; the difference is the house's loss or gain
-    (`expense:losses`)."""
-    BOOK_TO_SUSPENSE = "book_to_suspense"
-    """The books take what is there; the difference waits in `suspense` for what it was."""
-    OWNER_FUNDS = "owner_funds"
-    """The books take what is there: the owner put it in, or took it out (`equity`)."""
-
-
-_AGAINST = {
-    Resolution.WRITE_OFF: LOSSES,
-    Resolution.BOOK_TO_SUSPENSE: SUSPENSE,
-    Resolution.OWNER_FUNDS: EQUITY,
-}
 _HOLDING = text("""
 insert into address_holdings as h (network, address, asset, amount)
 values (:network, :address, :asset, :amount)
 on conflict (network, address, asset) do update set amount = h.amount + excluded.amount
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """What a resolution would post: `debit` gets `amount` of the asset, or gives it when that is
-    negative. `holding`: (network, address) whose books it belongs to besides."""
-
-    debit: str
-    amount: int
-    allowed: Collection[Resolution]
-    holding: tuple[str, str] | None = None
-
-
-def booking(row: BreakRow) -> Booking | None:
-    """None where no entry can put it right."""
-    if row.asset is None or row.expected is None or row.actual is None:
-        return None
-    difference = row.actual - row.expected
-    if not difference:
-        return None
-    everything = tuple(_AGAINST)
-    if row.key.startswith(
-        ("unknown_inflow:", "bank_line:")
-    ):  # the place has it, and suspense owes it
-        return Booking(SUSPENSE, difference, (Resolution.WRITE_OFF, Resolution.OWNER_FUNDS))
-    if row.key.startswith("overdrawn:"):
-        return Booking(row.place, difference, (Resolution.WRITE_OFF,))
-    if not row.key.startswith(PREFIX):
-        return None
-    part, rest = _named(row.key)
-    if part == "chain" and rest.startswith("place:"):
-        return Booking(row.place, difference, everything)
-    if part == "chain" and rest.startswith(f"{Role.DEPOSITS}:"):
-        holding = row.facts["network"], row.facts["address"]
-        return Booking(row.place, difference, everything, holding)
-    if part == "venue" and rest.startswith(("balance:", "deposit:", "withdrawal:")):
-        return Booking(row.place, difference, everything)
-    return None
-
-
-def _named(key: str) -> tuple[str, str]:
-    """`reconciliation:chain:eip155:1:deposits:0x..` -> `chain`, `deposits:0x..`."""
-    part, _, rest = key.removeprefix(PREFIX).partition(":")
-    if part in ("chain", "blocks"):
-        rest = rest.partition(":")[2]  # CAIP-2 has a colon of its own
-    return part, rest.partition(":")[2]
 
 
 async def find(session: AsyncSession, break_id: UUID | None, *, lock: bool = False) -> BreakRow:
@@ -112,15 +42,37 @@ async def find(session: AsyncSession, break_id: UUID | None, *, lock: bool = Fal
     return row
 
 
-def shown(row: BreakRow, context: Context) -> dict[str, Any]:
-    """As the API shows it, with the resolutions that are open to it."""
-    allowed: list[str] = []
-    if row.status != "resolved":
-        allowed = [Resolution.EXPLAINED.value]
-        found = booking(row)
-        if found is not None:
-            allowed += [one.value for one in found.allowed]
-    return {**break_json(row, context.catalog, context.clock.now()), "resolutions": allowed}
+async def shown(
+    session: AsyncSession, context: Context, rows: Sequence[BreakRow]
+) -> list[dict[str, Any]]:
+    """As the API shows them, with the resolutions that are open to each, and what was posted
+    (debit positive)."""
+    posted: defaultdict[UUID, list[dict[str, str]]] = defaultdict(list)
+    entries = [row.entry_id for row in rows if row.entry_id is not None]
+    if entries:
+        query = select(PostingRow).where(PostingRow.entry_id.in_(entries))
+        for line in await session.scalars(query.order_by(PostingRow.entry_id, PostingRow.n)):
+            posted[line.entry_id].append(_line(context, line))
+    now = context.clock.now()
+    return [
+        {
+            **break_json(row, context.catalog, now),
+            "posted": posted[row.entry_id] if row.entry_id is not None else [],
+            "resolutions": [one.value for one in open_to(row)],
+        }
+        for row in rows
+    ]
+
+
+def _line(context: Context, line: PostingRow) -> dict[str, str]:
+    asset = context.catalog.asset(line.asset)
+    amount = str(line.amount) if asset is None else asset.format(line.amount)
+    return {"account": line.account, "asset": line.asset, "amount": amount}
+
+
+async def show(session: AsyncSession, context: Context, break_id: UUID | None) -> dict[str, Any]:
+    """Raises NotFound."""
+    return (await shown(session, context, [await find(session, break_id)]))[0]
 
 
 async def page(
@@ -141,7 +93,7 @@ async def page(
     rows, more = await page_of(
         session, BreakRow, limit, cursor, *conditions, status=status, kind=kind
     )
-    return [shown(row, context) for row in rows], more
+    return await shown(session, context, rows), more
 
 
 async def acknowledge(
@@ -160,7 +112,7 @@ async def acknowledge(
     if note is not None:
         row.note = note
     await session.flush()
-    return shown(row, context)
+    return (await shown(session, context, [row]))[0]
 
 
 async def resolve(
@@ -173,7 +125,7 @@ async def resolve(
     by: str,
 ) -> dict[str, Any]:
     """Closes it by a person's word. Raises NotFound, Invalid `unknown_resolution`, and Conflict
-    `already_resolved` or `not_allowed`."""
+    `already_resolved`, `not_allowed` or `booked_already`."""
     if resolution not in set(Resolution):
         known = ", ".join(one.value for one in Resolution)
         raise Invalid.of("resolution", f"is one of {known}", code="unknown_resolution")
@@ -187,7 +139,7 @@ async def resolve(
     row.resolved_at, row.resolved_by = now, by
     row.owner = row.owner or by
     await session.flush()
-    answer = shown(row, context)
+    [answer] = await shown(session, context, [row])
     await emit(session, [NewEvent(None, "break.resolved", answer["id"], answer)], now)
     return answer
 
@@ -201,24 +153,28 @@ async def _book(
     by: str,
     note: str,
 ) -> None:
-    found = booking(row)
-    if found is None or chosen not in found.allowed:
-        allowed = ["explained", *(found.allowed if found else ())]
+    allowed = open_to(row)
+    if chosen not in allowed:
         raise Conflict(
             f"this break cannot be resolved by {chosen}: {', '.join(allowed)} are allowed",
             code="not_allowed",
         )
-    assert row.asset is not None  # noqa: S101  (`booking` looked)
+    evidence = {"break": row.key, "resolution": chosen.value, "note": note, "by": by}
+    if is_trade(row):
+        row.entry_id = await trades.take(session, context, row, evidence)
+        return
+    found = booking(row)
+    assert found is not None and row.asset is not None  # noqa: S101, PT018  (`open_to` looked)
     name = ids.show("brk", row.id)
     entry = Entry(
         id=ids.new(),
-        key=f"break:{name}",
-        kind=Kind.BREAK_RESOLVED,
+        key=found.key or f"break:{name}",
+        kind=found.kind,
         reference=name,
         merchant_id=None,
-        evidence={"break": row.key, "resolution": chosen.value, "note": note, "by": by},
+        evidence=evidence,
         posted_at=context.clock.now(),
-        postings=transfer(row.asset, found.amount, debit=found.debit, credit=_AGAINST[chosen]),
+        postings=found.postings(row.asset, chosen),
     )
     await post(session, [entry])
     row.entry_id = entry.id

@@ -4,19 +4,22 @@ proved: Breaks opened and closed, the result so far, and who is told."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
+from core.clock import show as show_time
 from core.context import Context
+from ledger.accounts import Role
 from ledger.breaks import BreakKind, Difference, break_json, close_break, open_break
 from ledger.tables import BreakRow
 from reconciliation import marks, runs
+from reconciliation.booking import Resolution
 from reconciliation.parts import Part, Scope, Status, Unread, parts_json
-from reconciliation.resolving import Resolution
 from reconciliation.tables import ReconciliationRun
 from webhooks.events import NewEvent, emit
 
@@ -24,6 +27,12 @@ GONE = "gone"
 """A later run did not find the difference any more."""
 ARRIVED = "arrived"
 """What was under way has arrived."""
+GONE_AT = "gone_at"
+"""Among the facts of an explained difference: when a run did not find it any more. Should one of
+the same size stand there again, it is another one."""
+
+SUMS = ("balance", "place", Role.DEPOSITS)
+"""Differences of balances, by what their keys begin with: each run looks at all of them."""
 
 
 class Taken(Exception):
@@ -50,6 +59,7 @@ async def store(context: Context, run_id: UUID, attempt: int, part: Part) -> Non
         found = [d for d in part.found if d.key not in accepted]
         opened = [await open_break(session, one, now) for one in found]
         closed = await _close(session, context, part, {d.key for d in part.found}, run_id)
+        await _forget(session, part, {d.key for d in part.found}, now)
         events = [_event(context, "opened", one) for one in opened if one is not None]
         events += [_event(context, "resolved", one) for one in closed]
         await emit(session, events, now)
@@ -97,18 +107,34 @@ async def _accepted(session: AsyncSession, found: Sequence[Difference]) -> set[s
     """Keys of differences that a person has explained, and that did not change since."""
     if not found:
         return set()
-    by_key = {one.key: one for one in found}
     query = (
         select(BreakRow)
-        .where(BreakRow.key.in_(by_key), BreakRow.resolution == Resolution.EXPLAINED.value)
+        .where(
+            BreakRow.key.in_([one.key for one in found]),
+            BreakRow.resolution == Resolution.EXPLAINED.value,
+            ~BreakRow.facts.has_key(GONE_AT),
+        )
         .order_by(BreakRow.resolved_at)
     )
     explained = {row.key: row for row in await session.scalars(query)}
-    return {
-        key
-        for key, row in explained.items()
-        if (row.expected, row.actual) == (by_key[key].expected, by_key[key].actual)
-    }
+    return {one.key for one in found if one.key in explained and is_same(explained[one.key], one)}
+
+
+def is_same(explained: BreakRow, found: Difference) -> bool:
+    """Whether it is the difference that was explained: by how much the two sides differ, not what
+    they come to, which honest business changes. A withdrawal under way may be in the venue's
+    balance still, or not any more. What was only late is not explained for good."""
+    was, by = _by(explained.expected, explained.actual), _by(found.expected, found.actual)
+    if explained.kind == BreakKind.TIMING != found.kind:
+        return False
+    if was is None or by is None:
+        return (explained.expected, explained.actual) == (found.expected, found.actual)
+    moving = [int(facts.get("moving_units", 0)) for facts in (explained.facts, found.facts)]
+    return by - was in {0, moving[1], -moving[0], moving[1] - moving[0]}
+
+
+def _by(expected: int | None, actual: int | None) -> int | None:
+    return None if expected is None or actual is None else actual - expected
 
 
 async def _close(
@@ -127,6 +153,22 @@ async def _close(
         if row is not None:
             closed.append(row)
     return closed
+
+
+async def _forget(session: AsyncSession, part: Part, found: Collection[str], now: datetime) -> None:
+    """What was explained of a sum, and is not there any more, excuses nothing that comes later. An
+    item has a name of its own, and is merely not looked at any more."""
+    if not part.all_named:
+        return
+    names = [part.key(name, "") for name in SUMS]
+    query = select(BreakRow).where(
+        or_(*(BreakRow.key.startswith(name, autoescape=True) for name in names)),
+        BreakRow.resolution == Resolution.EXPLAINED.value,
+        BreakRow.key.not_in({*found, *part.unjudged}),
+        ~BreakRow.facts.has_key(GONE_AT),
+    )
+    for row in await session.scalars(query):
+        row.facts = {**row.facts, GONE_AT: show_time(now)}
 
 
 def _event(context: Context, what: str, row: BreakRow) -> NewEvent:

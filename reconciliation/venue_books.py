@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from psycopg.rows import class_row
@@ -26,6 +26,15 @@ _BEGUN = """
 select min(j.posted_at) from journal_entries j join postings p on p.entry_id = j.id
 where p.account = %s and j.kind = 'opening'
 """
+# What resolutions of Breaks have changed of executions that are in the books.
+_CORRECTED = """
+select substr(b.key, length(%(prefix)s) + 1) as name, p.asset, sum(p.amount) as units
+from breaks b
+join journal_entries j on j.id = b.entry_id and j.kind = 'break_resolved'
+join postings p on p.entry_id = j.id and p.account = %(account)s
+where starts_with(b.key, %(prefix)s)
+group by 1, 2
+"""
 _UNENDED = """
 select client_id, venue_id, symbol, side, from_asset, to_asset, created_at from orders
 where venue = %s and status in ('sent', 'unknown', 'open') order by id
@@ -37,7 +46,7 @@ select k.name, sum(p.amount)
 from unnest(%(names)s::text[], %(keys)s::text[], %(breaks)s::text[]) as k (name, key, break)
 join lateral (
     select id from journal_entries j where j.key = k.key
-    union all select b.entry_id from breaks b where b.key = k.break and b.entry_id is not null
+    union select b.entry_id from breaks b where b.key = k.break and b.entry_id is not null
 ) e on true
 join postings p on p.entry_id = e.id and p.account = %(account)s
 group by 1
@@ -46,7 +55,8 @@ group by 1
 
 @dataclass(frozen=True, slots=True)
 class KnownFill:
-    """A row of `fills`: an execution that is in the books."""
+    """A row of `fills`: an execution that is in the books. `corrected`: the ledger's code -> units
+    by which people have changed since what it brought to our account."""
 
     symbol: str
     id: str
@@ -58,6 +68,7 @@ class KnownFill:
     fee: int
     fee_asset: str
     at: datetime
+    corrected: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,22 @@ async def booked(
     return dict(await (await connection.execute(_BOOKED, values)).fetchall())
 
 
+async def corrections(connection: Raw, venue: Venue) -> dict[str, int]:
+    """`deposit:<id>` or `withdrawal:<id>` -> what people have changed of its effect in the books by
+    resolving its Breaks."""
+    return {
+        f"{direction}:{name}": units
+        for direction in ("deposit", "withdrawal")
+        for name, _, units in await _corrected(connection, venue, direction)
+    }
+
+
+async def _corrected(connection: Raw, venue: Venue, what: str) -> list[tuple[str, str, int]]:
+    """(name, the ledger's code, units)."""
+    values = {"prefix": f"{PREFIX}venue:{venue}:{what}:", "account": exchange(venue)}
+    return await (await connection.execute(_CORRECTED, values)).fetchall()
+
+
 async def begun(context: Context, venue: Venue) -> datetime | None:
     """When the books of this venue began: what happened before is in the opening balance."""
     async with context.database.statement() as connection:
@@ -158,11 +185,15 @@ async def read(context: Context, venue: Venue, since: datetime) -> VenueBooks:
         held = await balances(connection, venue)
         async with connection.cursor(row_factory=class_row(KnownFill)) as cursor:
             await cursor.execute(_FILLS, (venue.value, since))
-            fills = await cursor.fetchall()
+            fills = {(f.symbol, f.id): f for f in await cursor.fetchall()}
+        for name, code, units in await _corrected(connection, venue, "fill"):
+            symbol, _, number = name.partition(":")
+            if (symbol, number) in fills:
+                fills[symbol, number].corrected[code] = units
         async with connection.cursor(row_factory=class_row(Unended)) as cursor:
             await cursor.execute(_UNENDED, (venue.value,))
             unended = await cursor.fetchall()
-    return VenueBooks(held, {(f.symbol, f.id): f for f in fills}, unended)
+    return VenueBooks(held, fills, unended)
 
 
 async def in_journal(context: Context, keys: Sequence[str]) -> set[str]:

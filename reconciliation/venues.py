@@ -15,20 +15,20 @@ from uuid import UUID
 from core import clock
 from core.context import Context
 from exchanges.protocol import Exchange
-from exchanges.types import Fill, TransferStatus
+from exchanges.types import TransferStatus
 from ledger.accounts import exchange as account_of
 from ledger.breaks import BreakKind, Difference
 from reconciliation import marks, moves, venue_books
-from reconciliation.parts import FillFacts, Part
-from reconciliation.transfers import TransferComparison
-from reconciliation.venue_books import KnownFill, Reading, Unended, changed
+from reconciliation.executions import FillComparison
+from reconciliation.parts import Part
+from reconciliation.transfers import Item, TransferComparison
+from reconciliation.venue_books import Reading, changed
 from treasury.units import ledger_code
 
 AGAIN = timedelta(hours=1)  # before the last run: a venue may show an item late
 LOOK_BACK = timedelta(days=7)  # of a run on command, and of the first one
 PATIENCE = timedelta(minutes=2)  # what is under way for so long is told
 TRIES = 4  # readings, until nothing moved meanwhile
-SKEW = timedelta(seconds=5)  # between a venue's clock and ours
 _MICROSECONDS = 1_000_000
 
 
@@ -118,80 +118,15 @@ class VenueComparison:
         ]
 
     async def _fills(self, reading: Reading) -> None:
-        """By id: there and not here, here and not there, both and not the same."""
-        theirs = {(f.symbol, f.id): f for f in reading.fills}
-        self._part.compared += len(theirs.keys() | reading.books.fills.keys())
-        missing = [f for key, f in theirs.items() if key not in reading.books.fills]
-        keys = {f"fill:{self._venue}:{f.symbol}:{f.id}": f for f in missing}
-        booked = await venue_books.in_journal(self._context, list(keys))
-        for key, fill in keys.items():
-            self._missing(fill, reading, booked=key in booked)
-        for name, known in reading.books.fills.items():
-            if name in theirs:
-                self._same(theirs[name], known)
-            elif reading.moved and known.at >= reading.began - SKEW:
-                self._part.facts["under_way"] += 1  # booked after the venue's were read
-            elif known.at <= reading.as_of:
-                self._explain(known, -1)
-                self._fill(known, BreakKind.MISSING_AT_VENUE, "the venue does not show it", True)
-
-    def _missing(self, fill: Fill, reading: Reading, *, booked: bool) -> None:
-        if not booked:
-            self._explain(fill, 1)
-            if any(_of(order, fill) for order in reading.books.unended):
-                self._part.facts["under_way"] += 1
-                if reading.as_of - fill.at >= self._patience:
-                    self._fill(fill, BreakKind.TIMING, "its order is under way", booked)
-                return
-        reason = "its entry stands, its row is gone" if booked else "no entry was made of it"
-        self._fill(fill, BreakKind.MISSING_IN_LEDGER, reason, booked)
-
-    def _same(self, fill: Fill, known: KnownFill) -> None:
-        sizes = (fill.side, fill.price, fill.quantity, fill.quote_quantity)
-        ours = (known.side, known.price, known.quantity, known.quote_quantity)
-        if sizes == ours and (fill.fee, fill.fee_asset) == (known.fee, known.fee_asset):
-            return
-        kind = BreakKind.FEE if sizes == ours else BreakKind.AMOUNT
-        self._explain(fill, 1)
-        self._explain(known, -1)
-        said = f"booked: {known.quantity} for {known.quote_quantity}, fee {known.fee}"
-        self._fill(fill, kind, said, True, known)
-
-    def _explain(self, fill: Fill | KnownFill, sign: int) -> None:
-        catalog = self._context.catalog
-        for asset, units in _effects(fill).items():
-            self._explained[ledger_code(catalog, asset)] += sign * units
-
-    def _fill(
-        self,
-        fill: Fill | KnownFill,
-        kind: BreakKind,
-        reason: str,
-        booked: bool,
-        known: KnownFill | None = None,
-    ) -> None:
-        facts: FillFacts = {
-            "venue": self._venue.value,
-            "symbol": fill.symbol,
-            "fill": fill.id,
-            "order": fill.venue_id,
-            "side": str(fill.side),
-            "price": str(fill.price),
-            "quantity": str(fill.quantity),
-            "quote_quantity": str(fill.quote_quantity),
-            "fee": str(fill.fee),
-            "fee_asset": fill.fee_asset,
-            "at": fill.at.isoformat(),
-            "booked": booked,
-            "reason": reason,
-        }
-        base = fill.symbol.partition("-")[0]
-        asset = fill.fee_asset if kind is BreakKind.FEE else base
-        there = _effects(fill)[asset]
-        ours = _effects(known)[asset] if known else 0
-        if kind is BreakKind.MISSING_AT_VENUE:
-            there, ours = 0, there
-        self._add(("fill", fill.symbol, fill.id), kind, asset, ours, there, dict(facts))
+        comparison = FillComparison(self._venue, self._context.catalog, reading, self._patience)
+        missing = comparison.missing()
+        booked = await venue_books.in_journal(self._context, list(missing))
+        for item in comparison.compare(booked):
+            self._item(item)
+        self._part.compared += len(reading.books.fills) + len(missing)
+        self._part.facts["under_way"] += comparison.under_way
+        for code, units in comparison.explained.items():
+            self._explained[code] += units
 
     async def _moves(self, reading: Reading, since: datetime) -> dict[str, int]:
         """Deposits and withdrawals. The ledger's code -> what pending withdrawals come to."""
@@ -206,8 +141,7 @@ class VenueComparison:
         self._part.facts["under_way"] += comparison.under_way
         for item in items:
             self._explained[ledger_code(catalog, item.asset)] += item.actual - item.expected
-            if item.kind is not None:
-                self._add(item.name, item.kind, item.asset, item.expected, item.actual, item.facts)
+            self._item(item)
         moving: defaultdict[str, int] = defaultdict(int)
         for one in reading.withdrawals:
             if one.status is TransferStatus.PENDING:
@@ -239,11 +173,16 @@ class VenueComparison:
                 "as_of": reading.as_of.isoformat(),
                 "explained_units": str(self._explained[code]),
                 "unexplained_units": str(rest),
+                "moving_units": str(moving.get(code, 0)),
                 "orders": [order.client_id for order in orders],
                 "ledger_asset": code,
             }
             kind = BreakKind.TIMING if busy else BreakKind.AMOUNT
             self._add(("balance", code), kind, code, ours + self._explained[code], theirs, facts)
+
+    def _item(self, item: Item) -> None:
+        if item.kind is not None:
+            self._add(item.name, item.kind, item.asset, item.expected, item.actual, item.facts)
 
     def _add(
         self,
@@ -268,22 +207,3 @@ class VenueComparison:
                 run_id=self._run_id,
             )
         )
-
-
-def _effects(fill: Fill | KnownFill) -> dict[str, int]:
-    """Asset -> what an execution did to our account."""
-    base, _, quote = fill.symbol.partition("-")
-    sign = 1 if fill.side == "buy" else -1
-    effects: defaultdict[str, int] = defaultdict(int)
-    effects[base] += sign * fill.quantity
-    effects[quote] -= sign * fill.quote_quantity
-    effects[fill.fee_asset] -= fill.fee
-    return effects
-
-
-def _of(order: Unended, fill: Fill) -> bool:
-    """Whether an execution belongs to an order of ours that did not end; one whose answer is
-    awaited has no id of the venue's yet."""
-    if order.venue_id is not None:
-        return order.venue_id == fill.venue_id
-    return order.symbol == fill.symbol and order.side == fill.side and fill.at >= order.created_at

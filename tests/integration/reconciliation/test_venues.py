@@ -10,13 +10,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from core import ids
 from core.clock import wall
+from core.db import Base
+from core.errors import Conflict
 from exchanges.types import Side, TransferStatus, VenueDeposit, VenueWithdrawal
 from tests.integration.reconciliation.rig import ONE, Rig
-from treasury.conversion_tables import Order
+from treasury.conversion_tables import Conversion, Order
 from treasury.move_tables import Move
+from treasury.plan import Plan, PlannedLeg, dump
 
 PLACE = "exchange:binance"
 
@@ -41,10 +45,63 @@ async def test_a_fill_that_nobody_booked(desk: Rig) -> None:
     facts = one["facts"]
     assert (facts["fill"], facts["symbol"], facts["booked"]) == ("77", "ETH-EUR", False)
     assert (facts["quantity"], facts["fee_asset"]) == (str(ONE), "EUR")
-    assert one["resolutions"] == ["explained"]  # an execution is booked as one, or not at all
-    await desk.book(fill)
+    assert one["resolutions"] == ["explained", "book_trade"]
+    await desk.book(fill)  # an order of ours had it after all
+    with pytest.raises(Conflict, match="came into the books"):
+        await desk.resolve(one["id"], "book_trade")
     again = await desk.reconcile()
     assert (again["status"], again["breaks_resolved"]) == ("clean", 1)
+
+
+async def test_a_trade_made_by_hand_is_booked_by_a_word(desk: Rig) -> None:
+    fill = desk.account.execute("77", Side.SELL, ONE, 2500 * ONE, fee_asset="BNB")
+    desk.account.held["BNB"] += ONE
+    await desk.reconcile()
+    for refused in ("write_off", "book_to_suspense", "owner_funds"):
+        with pytest.raises(Conflict, match="book_trade are allowed"):
+            await desk.resolve((await desk.breaks())[0]["id"], refused)
+    by_kind = {one["kind"]: one for one in await desk.breaks()}
+    assert set(by_kind) == {"missing_in_ledger", "amount"}  # and BNB that somebody bought before
+    await desk.resolve(by_kind["amount"]["id"], "owner_funds", "put in for fees")
+    said = await desk.resolve(by_kind["missing_in_ledger"]["id"], "book_trade", "Ada's test")
+    assert (said["status"], said["resolution"], said["resolutions"]) == (
+        "resolved", "book_trade", [],
+    )  # fmt: skip
+    fee = fill.fee
+    assert {(p["account"], p["asset"], p["amount"]) for p in said["posted"]} == {
+        ("trading", "ETH", f"1.{'0' * 18}"),
+        (PLACE, "ETH", f"-1.{'0' * 18}"),
+        (PLACE, "EUR@18", f"2500.{'0' * 18}"),
+        ("trading", "EUR@18", f"-2500.{'0' * 18}"),
+        ("expense:exchange_fees", "BNB@18", str(fee)),
+        (PLACE, "BNB@18", str(-fee)),
+    }
+    balances = await desk.world.balances()
+    assert balances[PLACE, "ETH"] == 9 * ONE
+    assert balances[PLACE, "EUR@18"] == 7500 * ONE
+    for trigger in ("command", "schedule"):
+        found = await desk.reconcile(trigger=trigger)
+        assert (found["status"], found["differences"]) == ("clean", 0), await desk.breaks()
+    with pytest.raises(Conflict, match="resolved already"):
+        await desk.resolve(by_kind["missing_in_ledger"]["id"], "book_trade")
+    assert (await desk.world.balances())[PLACE, "ETH"] == 9 * ONE
+
+
+async def test_a_trade_of_an_order_that_nobody_watches_any_more(desk: Rig) -> None:
+    """It counts for the order, and what it brought for its conversion."""
+    fill = desk.account.execute("78", Side.SELL, ONE, 2500 * ONE)
+    unended(desk, status="cancelled", venue_id=fill.venue_id, ended_at=wall())
+    conversion(desk)
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    await desk.resolve(one["id"], "book_trade")
+    async with desk.world.context.database.read() as session:
+        [order] = await session.scalars(select(Order))
+        [over] = await session.scalars(select(Conversion))
+    assert (order.booked, order.given) == (ONE, ONE)
+    assert order.got == 2500 * ONE - fill.fee
+    assert over.got == order.got
+    assert (await desk.reconcile())["status"] == "clean"
 
 
 async def test_a_fill_removed_from_our_tables(desk: Rig) -> None:
@@ -67,6 +124,12 @@ async def test_a_fill_that_the_venue_does_not_show(desk: Rig) -> None:
     [one] = await desk.breaks()
     assert (one["kind"], one["facts"]["fill"]) == ("missing_at_venue", "5")
     assert (one["expected"], one["actual"]) == (f"1.{'0' * 18}", f"0.{'0' * 18}")
+    await desk.resolve(one["id"], "book_trade", "the venue took it back")
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+    balances = await desk.world.balances()
+    assert balances[PLACE, "ETH"] == 10 * ONE
+    assert not any(balances.get(("trading", code)) for code in ("ETH", "EUR@18"))
+    assert not balances.get(("expense:exchange_fees", "EUR@18"))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +151,20 @@ async def test_a_fill_that_is_not_the_same(
     await desk.reconcile()
     [one] = await desk.breaks()
     assert (one["kind"], one["difference"]) == (kind, difference)
+    await desk.resolve(one["id"], "book_trade", "corrected by the venue")
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+    balances = await desk.world.balances()
+    assert balances[PLACE, "EUR@18"] == desk.account.held["EUR"]
+    assert balances["expense:exchange_fees", "EUR@18"] == told.fee
+    assert balances["trading", "ETH"] == told.quantity
+    again = replace(told, fee=told.fee * 2)  # and once more
+    desk.account.executed = [again]
+    desk.account.held["EUR"] -= told.fee
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    await desk.resolve(one["id"], "book_trade", "corrected by the venue again")
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+    assert (await desk.world.balances())["expense:exchange_fees", "EUR@18"] == again.fee
 
 
 async def test_a_balance_that_no_item_explains(desk: Rig) -> None:
@@ -127,7 +204,18 @@ async def test_a_withdrawal_nobody_ordered(desk: Rig) -> None:
         "withdrawal", "w-1", None,
     )  # fmt: skip
     assert (facts["address"], facts["tx_hash"]) == ("0x" + "77" * 20, "0x" + "ab" * 32)
-    await desk.resolve(one["id"], "book_to_suspense", "asked the venue")
+    said = await desk.resolve(one["id"], "book_to_suspense", "asked the venue")
+    assert [(p["account"], p["amount"][:5]) for p in said["posted"]] == [
+        (PLACE, "-1.00"), ("suspense", "1.000"), ("expense:exchange_fees", "0.010"),
+        (PLACE, "-0.01"),
+    ]  # fmt: skip
+    assert (await desk.reconcile())["status"] == "clean"
+    desk.account.went = [withdrawal(status=TransferStatus.FAILED)]  # and gave it all back
+    desk.account.held["ETH"] += ONE + ONE // 100
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    assert (one["kind"], one["difference"]) == ("amount", f"1.01{'0' * 16}")
+    await desk.resolve(one["id"], "book_to_suspense", "it came back")
     assert (await desk.reconcile())["status"] == "clean"
 
 
@@ -147,24 +235,46 @@ async def test_a_deposit_nobody_sent(desk: Rig) -> None:
     assert (await desk.reconcile())["status"] == "clean"
 
 
-def unended(desk: Rig) -> None:
-    """An order of ours that the venue has, and that is not in the books yet."""
-    now = wall()
-    known = {
-        "id": ids.new(), "conversion_id": ids.new(), "venue": "binance", "symbol": "ETH-EUR",
-        "side": "sell", "from_asset": "ETH", "to_asset": "EUR", "client_id": "ours-1",
-        "created_at": now, "send_until": now, "status": "unknown", "quantity": ONE,
-    }  # fmt: skip
-    columns = Order.__table__.columns
+CONVERSION = ids.new()
+
+
+def plant(desk: Rig, table: type[Base], known: dict[str, Any]) -> None:
+    """A row, blank but for what is known of it."""
     empty: dict[type, Any] = {str: "", dict: {}, bool: False, int: 0}
     rest = {
         c.name: empty.get(c.type.python_type, 0)
-        for c in columns
+        for c in table.__table__.columns
         if not c.nullable and c.name not in known
     }
-    row = json.dumps({**known, **rest}, default=str)
-    made = f"(jsonb_populate_record(null::orders, '{row}')).*"
-    desk.tamper("insert into orders select " + made)
+    row, name = json.dumps({**known, **rest}, default=str), table.__tablename__
+    desk.tamper(f"insert into {name} select (jsonb_populate_record(null::{name}, '{row}')).*")
+
+
+def conversion(desk: Rig) -> None:
+    """What `unended` is an order of, as it was when it ended."""
+    leg = PlannedLeg(
+        path=0, step=0, venue="binance", symbol="ETH-EUR", side=Side.SELL, quantity=ONE,
+        limit_price=2500 * ONE, expected_price=2500 * ONE, expected_in=ONE,
+        expected_out=2500 * ONE, fee=0, fee_asset="EUR", from_asset="ETH", to_asset="EUR",
+    )  # fmt: skip
+    plan = dump(Plan("ETH", "EUR", ONE, 2500 * ONE, (leg,)))
+    known = {
+        "id": CONVERSION, "quote_id": ids.new(), "status": "failed", "from_asset": "ETH",
+        "to_asset": "EUR", "against_quote": {}, "plan": plan,
+        "valid_until": wall(), "created_at": wall(),
+    }  # fmt: skip
+    plant(desk, Conversion, known)
+
+
+def unended(desk: Rig, **more: Any) -> None:
+    """An order of ours that the venue has, and that is not in the books yet."""
+    now = wall()
+    known = {
+        "id": ids.new(), "conversion_id": CONVERSION, "venue": "binance", "symbol": "ETH-EUR",
+        "side": "sell", "from_asset": "ETH", "to_asset": "EUR", "client_id": "ours-1",
+        "created_at": now, "send_until": now, "status": "unknown", "quantity": ONE, **more,
+    }  # fmt: skip
+    plant(desk, Order, known)
 
 
 async def test_an_order_under_way_is_a_timing_difference(desk: Rig) -> None:
@@ -198,15 +308,7 @@ def move(desk: Rig, **known: Any) -> str:
         "id": number, "venue": "binance", "asset": "ETH", "created_at": now, "sent_at": now,
         "status": "in_transit", **known,
     }  # fmt: skip
-    empty: dict[type, Any] = {str: "", dict: {}, bool: False, int: 0}
-    rest = {
-        c.name: empty.get(c.type.python_type, 0)
-        for c in Move.__table__.columns
-        if not c.nullable and c.name not in values
-    }
-    row = json.dumps({**values, **rest}, default=str)
-    made = f"(jsonb_populate_record(null::moves, '{row}')).*"
-    desk.tamper("insert into moves select " + made)
+    plant(desk, Move, values)
     return ids.show("mov", number)
 
 
@@ -234,3 +336,41 @@ async def test_a_move_that_the_venue_does_not_show(desk: Rig) -> None:
     [one] = await desk.breaks()
     assert (one["kind"], one["facts"]["transfer"]) == ("missing_at_venue", "deposit:d-9")
     assert (one["expected"], one["actual"]) == (f"1.{'0' * 18}", f"0.{'0' * 18}")
+    await desk.resolve(one["id"], "book_to_suspense", "the venue knows nothing of it")
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+    assert (await desk.world.balances())[PLACE, "ETH"] == 10 * ONE
+
+
+async def test_an_explained_balance_stays_explained_while_business_goes_on(desk: Rig) -> None:
+    desk.account.held["EUR"] -= 7 * ONE
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    await desk.resolve(one["id"], "explained", "lent to the owner until March")
+    for n in range(3):
+        await desk.book(desk.account.execute(str(n), Side.SELL, ONE, 2500 * ONE))
+        found = await desk.reconcile()
+        assert (found["status"], found["breaks_opened"]) == ("clean", 0), await desk.breaks()
+    desk.account.held["EUR"] -= ONE // 100
+    found = await desk.reconcile()
+    assert found["breaks_opened"] == 1
+    [one] = await desk.breaks()
+    assert one["difference"] == f"-7.01{'0' * 16}"
+    desk.account.held["EUR"] += ONE // 100
+    assert (await desk.reconcile())["status"] == "clean"
+    desk.account.held["EUR"] += 7 * ONE  # it came back: the next time it is another one
+    assert (await desk.reconcile())["status"] == "clean"
+    desk.account.held["EUR"] -= 7 * ONE
+    assert (await desk.reconcile())["breaks_opened"] == 1
+
+
+async def test_an_explained_balance_while_a_withdrawal_is_under_way(desk: Rig) -> None:
+    desk.account.held["ETH"] += ONE
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    await desk.resolve(one["id"], "explained", "an airdrop that nobody wants")
+    number = move(desk, way="withdraw", amount=ONE, booked=ONE, booked_fee=ONE // 100)
+    await desk.post(PLACE, -(ONE + ONE // 100))
+    desk.account.went = [withdrawal(client_id=number, status=TransferStatus.PENDING)]
+    for taken in (0, ONE + ONE // 100):  # a venue shows it in its balance still, or not any more
+        desk.account.held["ETH"] -= taken
+        assert (await desk.reconcile())["status"] == "clean", await desk.breaks()

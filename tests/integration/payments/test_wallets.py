@@ -290,7 +290,7 @@ async def ask(shop: Leaving, one: Shown, amount: str) -> Any:
     new = NewPayout(amount=amount, asset="ETH", network=shop.network.id, address=PAYEE)
     async with world.context.database.begin() as session:
         on = await payout_requests.ground(session, world.context, world.merchant_id, [PAYEE])
-        wanted = payout_requests.read(on, new)
+        wanted = payout_requests.read_on_chain(on, new)
         number = ids.read("wal", one["id"])
         return await withdrawals.create(
             session, world.context, world.merchant_id, number, wanted, KEY

@@ -10,7 +10,7 @@ from exchanges.types import Venue
 from payments import settle_fills
 from prices.refreshing import Refresher
 from prices.watching import Watcher
-from treasury import hot_levels
+from treasury import hot_levels, order_unasked
 from treasury.move_work import Moves
 from treasury.orders import Orders
 from treasury.rule_work import Claims, Rules
@@ -40,7 +40,10 @@ def _order_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[
 
 def _move_loops(context: Context, exchanges: Mapping[Venue, Exchange]) -> dict[str, Loop]:
     """One for all places, also where no venue is configured: hot wallet and treasury are there."""
-    found: dict[str, Loop] = {"moves": lambda: Moves(context, exchanges).run()}
+    found: dict[str, Loop] = {
+        "moves": lambda: Moves(context, exchanges).run(),
+        "unasked": lambda: order_unasked.run(context, exchanges.keys()),
+    }
     if any(token.hot is not None for _, token in context.catalog.pairs()):
         found["hot levels"] = lambda: hot_levels.run(context)
     return found

@@ -232,6 +232,11 @@ def _in_transit(action: Action, since: datetime, now: datetime, windows: Windows
 
 
 def _done(facts: Facts, now: datetime, windows: Windows) -> Judgement:
+    if facts.way is Way.WITHDRAW and facts.shown is TransferStatus.PENDING:
+        # It came before the venue's last word about it, which may tell another fee.
+        due = _watch(facts, now, windows)
+        pause = max((now - (facts.ended_at or now)) / 4, windows.soonest)
+        return Judgement(MoveStatus.DONE, Action.ASK, due and min(due, now + pause))
     return Judgement(MoveStatus.DONE, Action.LOOK, _watch(facts, now, windows))
 
 

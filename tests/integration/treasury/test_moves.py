@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -15,13 +16,13 @@ from core.db import Database
 from core.errors import Conflict, Invalid, OrderRefused, OutcomeUnknown, VenueUnavailable
 from core.networks import HotLevel
 from exchanges.numbers import ONE
-from exchanges.types import WithdrawalOrder
+from exchanges.types import TransferStatus, WithdrawalOrder
 from ledger.accounts import EQUITY, exchange, transit
 from ledger.journal import Entry, Kind, Posting, post, transfer
 from tests.integration.treasury.moving import FEE, HELD, Moving, open_moving
 from tests.waiting import eventually
 from tests.world import Deployed, chain, connect
-from treasury import hot_levels, moves
+from treasury import hot_levels, moves, order_unasked
 from treasury.move_tables import Move
 
 LOST = OutcomeUnknown("no answer")
@@ -224,6 +225,30 @@ async def test_an_inflow_of_a_known_hash_arrives_at_once(moving: Moving) -> None
     await moving.books_match()
 
 
+async def test_a_venue_has_its_last_word_after_the_money_came(moving: Moving) -> None:
+    number = await withdrawn(moving)
+    mine = named(number)
+    moving.venue.tell(mine, await moving.venue.pay(mine, tell=False))
+    moving.venue.gone[mine] = replace(moving.venue.gone[mine], status=TransferStatus.PENDING)
+    await moving.work()
+    await moving.follow()
+    await moving.look()
+    await moving.until(number, "done")
+    assert (await moving.row(number)).venue_status == "pending"
+    last = moving.venue.gone[mine]
+    moving.venue.gone[mine] = replace(last, status=TransferStatus.DONE, fee=last.fee + 7)
+
+    async def said() -> bool:
+        await moving.work()
+        row = await moving.row(number)
+        return (row.venue_status, row.booked_fee) == ("done", FEE + 7)
+
+    await eventually(said)
+    assert (await moving.story(number)).count("done") == 1
+    assert (await moving.show(number))["status"] == "done"
+    await moving.books_match()
+
+
 async def test_what_nobody_awaits_any_more_gets_its_break(moving: Moving) -> None:
     """While a withdrawal had no hash, money came that could have been it."""
     number = await withdrawn(moving)
@@ -290,6 +315,20 @@ async def test_a_venue_that_knows_the_id_is_sent_it_again(moving: Moving, execut
     await moving.until(number, "in_transit")
     assert len(moving.venue.ordered) == (0 if executed else 1)
     assert len(moving.venue.gone) == 1
+
+
+async def test_a_move_of_a_venue_that_is_not_configured_is_told(moving: Moving) -> None:
+    """Its funds stay where they are; configured again, it goes on."""
+    number = await moving.ask("binance", "hot")
+    context, later = moving.world.context, wall() + timedelta(minutes=3)
+    assert await order_unasked.look(context, [], wall()) == 0
+    assert await order_unasked.look(context, [], later) == 1
+    assert await order_unasked.look(context, [], later) == 1
+    assert await moving.open_breaks() == [("timing", "exchange:binance")]
+    assert (await moving.row(number)).blocked == ONE
+    assert await order_unasked.look(context, [moving.venue.venue], later) == 0
+    assert await moving.open_breaks() == []
+    await moving.until(number, "in_transit")
 
 
 async def test_a_refusal_leaves_everything_as_it_was(moving: Moving) -> None:

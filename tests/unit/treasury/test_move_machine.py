@@ -91,6 +91,7 @@ TABLE = [
     ("an hour until it is credited", replace(DEEP, sent_at=NOW), 3600, "in_transit", "ask",
      "late"),
     ("arrived", replace(SENT, arrived=True), 1, "done", "look", None),
+    ("arrived before the venue's last word", replace(SHOWN, arrived=True), 1, "done", "ask", None),
     ("failed there", replace(SHOWN, shown=TransferStatus.FAILED), 1, "failed", "ask",
      "refused_by_venue"),
     ("fiat", REMIT, 0, "approved", "look", "order_at_venue"),
@@ -158,7 +159,7 @@ def test_nothing_leaves_twice(facts: Facts, later: int) -> None:
     if found.action is Action.LEAVE:
         assert facts.transaction is None
         assert facts.shown is None
-        if facts.sends == 0:
+        if facts.sends == 0 or facts.way is not Way.WITHDRAW:  # only these are counted
             assert not facts.held
             assert not facts.cancelled
         else:
@@ -168,3 +169,14 @@ def test_nothing_leaves_twice(facts: Facts, later: int) -> None:
         assert found.reason in ("address_held", "order_at_venue")
     if found.status is MoveStatus.DONE:
         assert facts.arrived or facts.way is Way.SHIFT
+
+
+def test_the_venues_last_word_is_asked_for_ever_more_rarely() -> None:
+    """Also of what has arrived; not for ever."""
+    early = replace(SHOWN, arrived=True, ended_at=NOW)
+    pauses = []
+    for seconds in (0, 60, 3600, DAY - 1, DAY):
+        now = NOW + timedelta(seconds=seconds)
+        due_at = judge(early, now, W).due_at
+        pauses.append(due_at and (due_at - now).total_seconds())
+    assert pauses == [0.5, 15, 900, 3600, None]

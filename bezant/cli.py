@@ -248,6 +248,7 @@ for command in (
     developers.bench,
     exporting.export,
     screening.screening,
+    banking.bank,
     banking.statement,
     authority.approve,
     authority.deploy,

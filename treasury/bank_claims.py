@@ -23,12 +23,12 @@ from treasury.move_machine import Way
 from treasury.move_tables import Move
 
 
-async def every(session: AsyncSession, context: Context, account: str) -> list[Claim]:
-    """All that a person may say a line is."""
+async def every(session: AsyncSession, context: Context, account: str, asset: str) -> list[Claim]:
+    """All that a person may say a line of an account is, which is in `asset`."""
     return [
         *await moves(session, account),
-        *await payouts(session, context, account),
-        *await returned(session, context, account),
+        *await payouts(session, account, asset),
+        *await returned(session, context, asset),
     ]
 
 
@@ -51,7 +51,7 @@ async def moves(session: AsyncSession, account: str) -> list[Claim]:
     return found
 
 
-async def payouts(session: AsyncSession, context: Context, account: str) -> list[Claim]:
+async def payouts(session: AsyncSession, account: str, asset: str) -> list[Claim]:
     """Those that a file asked this account's bank for; and, by name alone, released ones that no
     file holds yet: somebody may have typed them in at the bank."""
     query = (
@@ -59,7 +59,7 @@ async def payouts(session: AsyncSession, context: Context, account: str) -> list
         .outerjoin(BankExport, BankExport.id == Payout.bank_export_id)
         .where(
             Payout.bank_account_id.is_not(None),
-            Payout.asset == context.banks[account].asset.symbol,
+            Payout.asset == asset,
             Payout.status.in_(bank_payouts.UNDER_WAY),
             or_(BankExport.account == account, BankExport.id.is_(None)),
         )
@@ -75,12 +75,12 @@ async def payouts(session: AsyncSession, context: Context, account: str) -> list
     ]
 
 
-async def returned(session: AsyncSession, context: Context, account: str) -> list[Claim]:
+async def returned(session: AsyncSession, context: Context, asset: str) -> list[Claim]:
     """Paid ones, which a credit with their name brings back."""
     since = context.clock.now() - bank_payouts.RETURNABLE
     query = select(Payout.id, Payout.amount, Payout.created_at).where(
         Payout.bank_account_id.is_not(None),
-        Payout.asset == context.banks[account].asset.symbol,
+        Payout.asset == asset,
         Payout.status == Status.PAID,
         Payout.finished_at > since,
     )

@@ -61,11 +61,12 @@ async def settle(
     await lock(session, account)
     open_ = await _open_lines(session, account)
     lines_out = [row for row in open_.values() if row.amount < 0]
-    payouts = await bank_claims.payouts(session, context, account)
+    asset = context.banks[account].asset.symbol
+    payouts = await bank_claims.payouts(session, account, asset)
     out = await _matched(session, context, lines_out, payouts, fresh)
     rest = [row for row in open_.values() if row.status == OPEN and row.id not in out.differs]
     arriving = await bank_claims.moves(session, account)
-    returned = await bank_claims.returned(session, context, account)
+    returned = await bank_claims.returned(session, context, asset)
     come = await _matched(session, context, rest, [*arriving, *returned], fresh)
     unknown = [row for row in open_.values() if row.id in fresh and row.status == OPEN]
     now = context.clock.now()

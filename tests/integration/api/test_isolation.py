@@ -57,6 +57,8 @@ PATHS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "/v1/approvals/{approval}", None),
     ("GET", "/v1/addressbook/{known}", None),
     ("DELETE", "/v1/addressbook/{known}", None),
+    ("GET", "/v1/bank_accounts/{account}", None),
+    ("DELETE", "/v1/bank_accounts/{account}", None),
 ]
 UNKNOWN = {
     "invoice": "inv_01h455vb4pex5vsknk084sn02q",
@@ -73,6 +75,7 @@ UNKNOWN = {
     "settlement": "xst_01h455vb4pex5vsknk084sn02q",
     "approval": "apr_01h455vb4pex5vsknk084sn02q",
     "known": "adb_01h455vb4pex5vsknk084sn02q",
+    "account": "bnk_01h455vb4pex5vsknk084sn02q",
 }
 
 
@@ -101,6 +104,7 @@ async def things(world: World) -> Ids:
         "settlement": ids.new(),
         "approval": ids.new(),
         "known": ids.new(),
+        "account": ids.new(),
     }
     async with world.context.database.begin() as session:
         await session.execute(text(DEPOSIT), values)
@@ -124,6 +128,7 @@ async def things(world: World) -> Ids:
         "settlement": ids.show("xst", values["settlement"]),
         "approval": ids.show("apr", values["approval"]),
         "known": ids.show("adb", values["known"]),
+        "account": ids.show("bnk", values["account"]),
     }
 
 
@@ -174,6 +179,8 @@ values (:settlement, :merchant, :network, 'ETH', 'native',
     """insert into address_book (id, merchant_id, network, address, label, created_at, usable_at)
     values (:known, :merchant, '', '0x1111111111111111111111111111111111111111', 'x', :now, :now)
     """,
+    """insert into merchant_bank_accounts values
+    (:account, :merchant, 'EUR', 'x', 'GB82WEST12345698765432', null, 'key_x', :now, :now)""",
     "insert into customers values (:customer, :merchant, 'anna', '{}', :now)",
     "insert into wallets values (:wallet, :merchant, :customer, '[]', '0x22', :now)",
     """insert into transfers values

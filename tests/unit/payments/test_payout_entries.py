@@ -15,7 +15,7 @@ from core.networks import NATIVE
 from ledger.journal import check
 from payments import payout_entries
 from payments.payout_cases import Changes, rejudge
-from payments.payout_facts import BACK, OPEN, Sent
+from payments.payout_facts import BACK, BANK, OPEN, Sent
 from payments.payout_tables import Payout
 from payments.payouts import mined, taken_back
 from tests.settings import numbers
@@ -98,3 +98,14 @@ def test_its_money_is_in_one_place(steps: list[str], fee_paid_by: str) -> None:
         assert {account: books[account] for account in expected} == expected, (what, row.status)
         assert books.keys() == expected.keys()
         assert not (sent and back)
+
+
+def test_at_a_bank_it_passes_through_an_account_of_its_own() -> None:
+    row = payout("house")
+    row.network, row.fee, row.asset = BANK, 0, "EUR"
+    there = "transit:pay_00000000000000000000000001"
+    entry = payout_entries.paid(row, {}, wall())
+    assert {p.account: p.amount for p in entry.postings} == {RESERVED: 1000, there: -1000}
+    back = payout_entries.paid(row, {}, wall(), reverse=True)
+    assert {p.account: p.amount for p in back.postings} == {RESERVED: -1000, there: 1000}
+    assert entry.key != back.key

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.payout_facts import ALLOWED, BACK, OVER, PayoutFact, Status, judge
+from payments.payout_facts import ALLOWED, BACK, COOLING, OVER, PayoutFact, Status, judge
 from tests.settings import numbers
 
 GOOD = PayoutFact(screening="accept", policy="allow", signer=ALLOWED)
@@ -56,6 +56,15 @@ TABLE: list[tuple[str, PayoutFact, str, tuple[str, ...]]] = [
     ("deep enough", replace(AWAY, outcome="sent", final=True), "paid", ()),
     ("reverted in a block", replace(AWAY, outcome="refused"), "sending", ()),
     ("reverted for good", replace(AWAY, outcome="refused", final=True), "failed", ("reverted",)),
+    (
+        "at a bank whose account is new",
+        replace(GOOD, signer=COOLING, needed=1),
+        "held",
+        ("destination_cooling", "approval_needed"),
+    ),
+    ("released to a new one", replace(GOOD, signer=COOLING, needed=1, given=1), "held", (COOLING,)),
+    ("not by the bank", replace(AWAY, outcome="declined", final=True), "failed", ("declined",)),
+    ("back from the bank", replace(AWAY, outcome="returned", final=True), "failed", ("returned",)),
     ("a word too late", replace(AWAY, rejected=True, screening="reject"), "sending", ()),
     ("a reversal too late", replace(AWAY, overdrawn=True), "sending", ()),
 ]
@@ -72,7 +81,7 @@ def naive(f: PayoutFact) -> str:
     """The rule once more, as one would say it."""
     if f.under_way:
         done = f.final and f.outcome
-        return {"sent": "paid", "refused": "failed"}.get(f.outcome or "", "") if done else "sending"
+        return ("paid" if f.outcome == "sent" else "failed") if done else "sending"
     refusals = {"unknown_asset", "destination_refused"}
     if f.rejected or f.screening == "reject" or f.policy == "block" or f.signer in refusals:
         return "rejected"
@@ -80,7 +89,7 @@ def naive(f: PayoutFact) -> str:
         return "held"
     if not (f.screening and f.policy and f.signer):
         return "requested"
-    if f.screening == "hold" or f.signer == "velocity_exceeded" or f.needed > f.given:
+    if f.screening == "hold" or f.signer in TIME or f.needed > f.given:
         return "held"
     return "approved"
 
@@ -88,8 +97,9 @@ def naive(f: PayoutFact) -> str:
 FLAGS = (False, True)
 SCREENING = (None, "accept", "hold", "reject")
 POLICY = (None, "allow", "approve", "block")
-SIGNER = (None, ALLOWED, "approval_needed", "velocity_exceeded", "unknown_asset")
-OUTCOME = (None, "sent", "refused")
+TIME = ("velocity_exceeded", COOLING)
+SIGNER = (None, ALLOWED, "approval_needed", *TIME, "unknown_asset")
+OUTCOME = (None, "sent", "refused", "declined", "returned")
 
 
 def test_every_combination_is_what_one_would_say() -> None:
@@ -105,7 +115,7 @@ def test_every_combination_is_what_one_would_say() -> None:
             )  # fmt: skip
             assert judge(fact).status.value == naive(fact), fact
             count += 1
-    assert count == 4 * 4 * 5 * 3 * 8 * 12
+    assert count == 4 * 4 * 6 * 3 * 8 * 20
 
 
 facts = st.builds(

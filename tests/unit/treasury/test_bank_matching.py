@@ -19,8 +19,8 @@ def line(n: int, amount: int, text: str = "", days: int = 1) -> OpenLine:
     return OpenLine(id=UUID(int=n), amount=amount, on=DAY + timedelta(days), text=text)
 
 
-def claim(n: int, amount: int, days: int = 0) -> Claim:
-    return Claim(reference=NAMES[n], amount=amount, on=DAY + timedelta(days))
+def claim(n: int, amount: int, days: int = 0, *, by_name: bool = False) -> Claim:
+    return Claim(reference=NAMES[n], amount=amount, on=DAY + timedelta(days), by_name=by_name)
 
 
 def pairs(lines: list[OpenLine], claims: list[Claim]) -> list[tuple[list[int], list[str]]]:
@@ -53,6 +53,20 @@ def test_one_to_many_by_name_and_by_sum() -> None:
     claims = [claim(0, 300), claim(1, 200), claim(2, 450)]
     assert pairs([line(1, 500, f"{NAMES[0]} {NAMES[1]}")], claims) == [([1], NAMES[:2])]
     assert pairs([line(1, 750)], claims) == [([1], [NAMES[2], NAMES[0]])]
+
+
+def test_one_line_out_for_several_payouts() -> None:
+    claims = [claim(0, -300), claim(1, -200), claim(2, -450)]
+    assert pairs([line(1, -500, f"{NAMES[1]}{NAMES[0]}")], claims) == [([1], NAMES[:2])]
+    assert pairs([line(1, -750)], claims) == [([1], [NAMES[2], NAMES[0]])]
+    assert pairs([line(1, 300), line(2, 750)], claims) == []
+
+
+def test_by_name_and_nothing_else() -> None:
+    one, two = claim(0, 500, by_name=True), claim(1, 700, by_name=True)
+    assert pairs([line(1, 500), line(2, 1200), line(3, 700, NAMES[0])], [one, two]) == []
+    assert pairs([line(1, 500, NAMES[0])], [one, two]) == [([1], [NAMES[0]])]
+    assert pairs([line(1, 1200, NAMES[0] + NAMES[1])], [one, two]) == [([1], NAMES[:2])]
 
 
 def test_many_to_one_by_name_on_any_days_and_by_sum_on_one() -> None:

@@ -17,6 +17,7 @@ from core.db import Database, Raw
 from core.errors import PriceUnavailable
 from prices.rates import SCALE, age_seconds, half_even, show_price
 from prices.second import is_mid, named, parse
+from prices.settle import apart_since
 
 HUB = "USD"  # Chainlink quotes nearly everything in it
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -112,7 +113,7 @@ class StoredPrice:
     def _second_source(self) -> str:
         """Who vouches for the price besides: another feed, venues, or nobody."""
         others = self.sources[1:]
-        feeds = [s for s in others if "memory" in s and not s.get("refused")]
+        feeds = [s for s in others if "memory" in s and not (s.get("refused") or apart_since(s))]
         mids = [parse(s) for s in others if is_mid(s)]
         silent = all(mid.refused is not None or mid.differs for mid in mids)
         if feeds and silent:

@@ -7,8 +7,9 @@ the last accepted round as it is stored, so a round cannot go backwards across i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy.dialects.postgresql import insert
@@ -31,7 +32,15 @@ from prices.book import PriceBook, StoredPrice, load
 from prices.judge import Reason, sequencer_state
 from prices.rates import scaled, unix
 from prices.second import Mid
-from prices.settle import Agreement, Settled, chosen_price, settle
+from prices.settle import (
+    Agreement,
+    Settled,
+    apart_since,
+    are_apart,
+    chosen_price,
+    judge_apart,
+    settle,
+)
 from prices.sources import CHAINLINK, Source, after, first, parse
 from prices.tables import Price, Reading
 from webhooks.events import NewEvent, emit
@@ -161,6 +170,8 @@ class Oracle:
         settled, mids = self._settled(feed, row, source, now)
         if (settled.price, settled.refused) != (row.price, row.refused):
             return True
+        if _apart(settled.sources) != _apart(row.sources):
+            return True
         return second.is_news(mids, _mids(row), wall())
 
     def _settled(
@@ -172,7 +183,9 @@ class Oracle:
         heard = self._mids.get((feed.base, feed.quote), [])
         limit = self._agreement.limit(feed.base)
         mids = second.judge(chosen_price(sources, at), heard, _mids(row), limit, wall())
-        return settle(feed.base, sources, at, self._agreement, mids), mids
+        differ = are_apart(feed.base, sources, at, self._agreement)
+        apart = judge_apart(differ, row.sources if row else (), wall())
+        return settle(feed.base, sources, at, self._agreement, mids, apart), mids
 
     def _carriers(self, feed: Feed) -> set[str]:
         """The other networks that carry this pair; one no longer configured has no say."""
@@ -258,6 +271,10 @@ def _parsed(row: StoredPrice | None) -> list[Source]:
 
 def _mids(row: StoredPrice | None) -> list[Mid]:
     return [second.parse(s) for s in row.sources if second.is_mid(s)] if row else []
+
+
+def _apart(sources: Iterable[dict[str, Any]]) -> bool:
+    return any(apart_since(one) for one in sources)
 
 
 def _reading(feed: Feed, source: Source) -> Reading:

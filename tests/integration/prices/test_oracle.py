@@ -235,11 +235,19 @@ async def test_two_networks_that_disagree_refuse_each_other(world: World) -> Non
         evidence = (await world.book()).rate("ETH", "USD", world.context.clock.now()).evidence
         assert evidence["network"] == second.id
         assert evidence["second_source"] == f"chainlink {world.network.id}"
-        eth.send("set", 2526 * USD, world.now())
+        eth.send("set", 2526 * USD, world.now() + 1)
         await two.step()
-        assert await world.price() == "disagreement"
-        await one.step()
-        assert await world.price() == "disagreement"
+        assert await world.price() == 2526 * SCALE  # the other chain may bring it in a moment
+        evidence = (await world.book()).rate("ETH", "USD", world.context.clock.now()).evidence
+        assert evidence["second_source"] == "none configured"  # nobody vouches for it
+        for oracle in (one, two):
+            await oracle.step()
+            assert await world.price() == 2526 * SCALE
+        assert await world.events() == []
+        await _age(world)
+        for oracle in (one, two):
+            await oracle.step()
+            assert await world.price() == "disagreement"
         assert await world.events() == ["price.unavailable ETH-USD"]
         eth.send("set", 2524 * USD, world.now())
         await two.step()
@@ -249,6 +257,41 @@ async def test_two_networks_that_disagree_refuse_each_other(world: World) -> Non
         eth.send("set", -1, world.now())
         await two.step()
         assert await world.price() == 2500 * SCALE
+
+
+async def _age(world: World) -> None:
+    """As if the feeds had begun to differ three seconds earlier."""
+    aged = await world.read(
+        "update prices set sources = (select jsonb_agg(case when s->'memory' ? 'apart_since'"
+        " then jsonb_set(s, '{memory,apart_since}', to_jsonb("
+        "((s->'memory'->>'apart_since')::timestamptz - interval '3 s')::text)) else s end)"
+        " from jsonb_array_elements(sources) s) where base = 'ETH'"
+        " and sources::text like '%apart_since%' returning base"
+    )
+    assert aged == ["ETH"]
+
+
+async def test_two_networks_that_move_one_after_the_other_are_no_disagreement(
+    world: World,
+) -> None:
+    with anvil() as chain:
+        eth = chain.create("MockAggregator", "ETH / USD", 8, 2500 * USD)
+        second: Network = replace(
+            world.network, id="eip155:31338", rpc_urls=(chain.url,), feeds=(feed("ETH", eth),)
+        )
+        world.context.catalog.networks[second.id] = second
+        one, two = world.oracle(), world.oracle(second)
+        for price in (2500, 2600, 2450):
+            world.set("ETH", price * USD)
+            await one.step()
+            assert isinstance(await world.price(), int)
+            eth.send("set", price * USD, world.now())
+            await two.step()
+            assert await world.price() == price * SCALE
+        assert await world.price() == 2450 * SCALE
+        assert await world.events() == []
+        # what began to differ anew has stood for no time
+        assert "apart_since" not in str(await world.read("select sources::text from prices"))
 
 
 async def test_the_loop_is_woken_by_blocks_and_a_standby_takes_over(world: World) -> None:

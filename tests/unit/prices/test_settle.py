@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from prices.judge import Reason
-from prices.settle import Agreement, settle
+from prices.settle import Agreement, apart_since, are_apart, judge_apart, settle
 from prices.sources import Source, after, parse
 from tests.unit.prices.feeds import ETH, NOW, ROUND, round_
 
@@ -116,3 +116,22 @@ def test_both_who_disagree_are_named_and_keep_their_own_state() -> None:
     settled = settle("ETH", [GOOD, other(10**18)], NOW, Agreement())
     assert [s["refused"] for s in settled.sources[:2]] == ["disagreement"] * 2
     assert {parse(s).refused for s in settled.sources[:2]} == {None}
+
+
+def test_feeds_refuse_each_other_once_that_has_stood() -> None:
+    """Two chains never carry a new round in the same instant; who agrees again does so at once."""
+    sources, stored = [GOOD, other(2600 * 10**18)], [GOOD.json()]
+    refused = []
+    for seconds in (0, 2.9, 3, 4):
+        at = AT + timedelta(seconds=seconds)
+        apart = judge_apart(are_apart("ETH", sources, NOW, Agreement()), stored, at)
+        assert apart.since == AT
+        settled = settle("ETH", sources, NOW, Agreement(), apart=apart)
+        stored = settled.sources
+        refused.append(settled.refused)
+    assert refused == [None, None, "disagreement", "disagreement"]
+    sources = [GOOD, other(2510 * 10**18)]
+    apart = judge_apart(are_apart("ETH", sources, NOW, Agreement()), stored, AT)
+    settled = settle("ETH", sources, NOW, Agreement(), apart=apart)
+    assert (settled.refused, apart.since) == (None, None)
+    assert not any(apart_since(one) for one in settled.sources)

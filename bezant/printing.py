@@ -98,5 +98,5 @@ def _break_line(row: dict[str, Any]) -> str:
     owner = f", {row['owner']} looks after it" if row["owner"] else ""
     return (
         f"{row['id']}  {row['kind']} at {row['place']}: {expected} in the books, {actual} there,"
-        f" since {row['created_at']}{owner}"
+        f" since {row['created_at']}{owner}; to be resolved by {', '.join(row['resolutions'])}"
     )

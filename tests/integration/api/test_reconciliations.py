@@ -104,6 +104,11 @@ async def test_one_is_acknowledged_and_resolved(world: World, found: list[str]) 
     done = await world.operator.post(f"{path}/resolve", body, headers={"Idempotency-Key": "r"})
     assert (done.status, done.json["status"]) == (200, "resolved")
     assert done.json["note"] == "an exact note"
+    Break.model_validate(done.json)
+    assert [(p["account"], p["asset"], p["amount"]) for p in done.json["posted"]] == [
+        (HOT, "ETH", "-0.000000000000000001"), ("expense:losses", "ETH", "0.000000000000000001"),
+    ]  # fmt: skip
+    assert (await world.operator.get(path)).json["posted"] == done.json["posted"]
     again = await world.operator.post(f"{path}/resolve", body, headers={"Idempotency-Key": "r"})
     assert again.body == done.body
     entry = (await world.operator.get(f"/v1/ledger/entries/{done.json['entry']}")).json
@@ -114,3 +119,36 @@ async def test_one_is_acknowledged_and_resolved(world: World, found: list[str]) 
     refused = await world.operator.post(f"{path}/resolve", body)
     assert (refused.status, refused.code) == (409, "already_resolved")
     assert (await world.operator.post(f"{path}/acknowledge")).code == "already_resolved"
+
+
+async def test_a_trade_made_by_hand_is_booked(world: World) -> None:
+    """The answer says what was posted; twice is once."""
+    facts = {
+        "venue": "binance", "symbol": "ETH-EUR", "fill": "77", "order": "1", "side": "sell",
+        "price": str(2500 * 10**18), "quantity": str(10**18), "quote_quantity": str(2500 * 10**18),
+        "fee": str(10**18), "fee_asset": "EUR", "at": "2026-11-23T00:00:00+00:00", "booked": False,
+        "reason": "no entry was made of it",
+    }  # fmt: skip
+    async with world.context.database.begin() as session:
+        difference = Difference(
+            key="reconciliation:venue:binance:fill:ETH-EUR:77", kind=BreakKind.MISSING_IN_LEDGER,
+            place="exchange:binance", asset="ETH", expected=0, actual=-(10**18), facts=facts,
+        )  # fmt: skip
+        row = await open_break(session, difference, world.context.clock.now())
+    assert row is not None
+    path = f"/v1/breaks/{ids.show('brk', row.id)}"
+    assert (await world.operator.get(path)).json["resolutions"] == ["explained", "book_trade"]
+    wrong = {"resolution": "write_off", "note": "x"}
+    assert (await world.operator.post(f"{path}/resolve", wrong)).code == "not_allowed"
+    body = {"resolution": "book_trade", "note": "by hand, in the app"}
+    done = await world.operator.post(f"{path}/resolve", body)
+    assert (done.status, done.json["resolution"]) == (200, "book_trade")
+    entry = (await world.operator.get(f"/v1/ledger/entries/{done.json['entry']}")).json
+    assert entry["kind"] == "fill"
+    lines = {(p["account"], p["asset"], p["amount"].rstrip("0")) for p in done.json["posted"]}
+    assert lines == {
+        ("trading", "ETH", "1."), ("exchange:binance", "ETH", "-1."),
+        ("exchange:binance", "EUR@18", "2500."), ("trading", "EUR@18", "-2500."),
+        ("expense:exchange_fees", "EUR@18", "1."), ("exchange:binance", "EUR@18", "-1."),
+    }  # fmt: skip
+    assert (await world.operator.post(f"{path}/resolve", body)).code == "already_resolved"

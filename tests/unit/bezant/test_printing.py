@@ -15,6 +15,7 @@ BREAK = {
     "actual": "-0.250000000000000000",
     "created_at": "2026-11-23T00:18:50.000Z",
     "owner": "anna",
+    "resolutions": ["explained", "book_trade"],
 }
 
 
@@ -31,6 +32,6 @@ def test_a_break_is_named_whole_in_a_narrow_terminal(
     assert (
         "brk_01m82wa57peh4t4smjz92b4y8m  missing_in_ledger at exchange:binance: nothing in the"
         " books, -0.250000000000000000 ETH there, since 2026-11-23T00:18:50.000Z,"
-        " anna looks after it\n"
+        " anna looks after it; to be resolved by explained, book_trade\n"
     ) in said
     assert "breaks: 3 compared." in said

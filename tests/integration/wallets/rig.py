@@ -125,10 +125,11 @@ class Rig:
     async def balances(self) -> dict[tuple[str, str], int]:
         return {(r.account, r.asset): int(r.balance) for r in await self.rows("account_balances")}
 
-    async def apply(self) -> Observed:
-        """All blocks up to the head, with our own transactions, as the chain loop applies them."""
+    async def apply(self, *, mined: bool = True) -> Observed:
+        """All blocks up to the head, with our own transactions, as the chain loop applies them.
+        `mined`: after a moment in which Anvil can mine what it was given."""
         rpc = self.endpoints.all[0].rpc
-        if await self.node.rpc("anvil_getAutomine"):
+        if mined and await self.node.rpc("anvil_getAutomine"):
             with suppress(AssertionError):  # what is too cheap stays in the pool
                 await eventually(self._pool_is_empty, MINING_SECONDS)
         headers, fork = await self._headers(rpc)
@@ -157,17 +158,16 @@ class Rig:
     async def _headers(self, rpc: Rpc) -> tuple[list[Header], int | None]:
         head = await self.node.head()
         at = min(self.cursor.number, head)
-        while (await self._header(rpc, at)).hash != self.known[at]:
+        while (header := await self._header(rpc, at)) is None or header.hash != self.known[at]:
             at -= 1
         fork = at if at < self.cursor.number else None
-        headers = [await self._header(rpc, n) for n in range(at + 1, head + 1)]
+        found = [await self._header(rpc, n) for n in range(at + 1, head + 1)]
+        headers = [h for h in found if h is not None]  # a fork may come between two questions
         self.known |= {int(h.number, 16): h.hash for h in headers}
         return headers, fork
 
-    async def _header(self, rpc: Rpc, number: int) -> Header:
-        header = await rpc.call(BLOCK_BY_NUMBER, hex(number), False)
-        assert header is not None
-        return header
+    async def _header(self, rpc: Rpc, number: int) -> Header | None:
+        return await rpc.call(BLOCK_BY_NUMBER, hex(number), False)
 
     def _batch(self, headers: list[Header], fork: int | None) -> Batch:
         start = self.cursor

@@ -66,7 +66,7 @@ async def test_killed_between_commit_and_nodes(rig: Rig) -> None:
                 return await _count(rig) == 1
 
             await eventually(mined, 20)
-    [own] = (await rig.apply()).mined
+    [own] = (await rig.apply(mined=False)).mined
     assert (own.id, own.tx_hash) == (number, variant.tx_hash)
     assert len(await rig.rows("transaction_variants")) == 1
 
@@ -94,7 +94,7 @@ class Trouble:
         elif kind == "errors":
             self.proxy.http(503, times=self.luck.randrange(1, 10))
         elif kind == "fork":
-            await self.rig.apply()
+            await self.rig.apply(mined=False)
             depth = min(self.luck.randrange(1, 6), await self.rig.node.head() - self.first)
             if depth > 0:
                 await self.rig.node.reorg(depth)
@@ -115,7 +115,7 @@ async def test_whatever_happens_each_payment_leaves_once(alone: Rig) -> None:
         await rig.prepare(rig.payment(amount, to="0x" + f"{amount:040x}"))
 
     async def done() -> bool:
-        await rig.apply()
+        await rig.apply(mined=False)
         statuses = Counter(row.status for row in await rig.rows("transactions"))
         return statuses["mined"] + statuses["confirmed"] == PAYMENTS
 
@@ -127,7 +127,7 @@ async def test_whatever_happens_each_payment_leaves_once(alone: Rig) -> None:
             wanted = min(before + trouble.luck.randrange(1, 1 + PAYMENTS // STRIKES), PAYMENTS)
 
             async def moved(wanted: int = wanted) -> bool:
-                await rig.apply()
+                await rig.apply(mined=False)
                 return await _count(rig) >= wanted
 
             await eventually(moved, PATIENCE)

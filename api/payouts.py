@@ -55,6 +55,7 @@ async def list_all(
     caller: Reader,
     page: Annotated[Page, Depends(paging.page)],
     status: shapes.Status | None = None,
+    asset: schemas.Symbol | None = None,
     reference: Annotated[str | None, Query(max_length=255)] = None,
     batch: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
@@ -65,6 +66,7 @@ async def list_all(
             context,
             caller.merchant_id,
             status=status,
+            asset=asset,
             reference=reference,
             batch=queries.read_id("batch", "bat", batch),
             limit=page.limit,

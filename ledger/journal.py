@@ -48,9 +48,10 @@ class Kind(StrEnum):
     PAYOUT_RELEASED = "payout_released"
     """It was rejected or failed: all of it is where it came from."""
     PAYOUT_PAID = "payout_paid"
-    """A block carries it: hot wallet and debt are less by it, its fee is ours."""
+    """A block carries it: hot wallet and debt are less by it, its fee is ours. Or a bank's line
+    shows it, which is booked beside it."""
     PAYOUT_REVERSED = "payout_reversed"
-    """The chain took that block back: it is set aside again."""
+    """The chain took that block back, or the bank brought it back: it is set aside again."""
     GAS = "gas"
     """A transaction of ours was mined, whatever became of it: its gas left the wallet."""
     GAS_REVERSED = "gas_reversed"

@@ -55,6 +55,7 @@ async def page(
     merchant_id: UUID | None,
     *,
     status: str | None,
+    asset: str | None = None,
     reference: str | None,
     batch: UUID | None,
     limit: int,
@@ -68,6 +69,7 @@ async def page(
         cursor,
         merchant_id=merchant_id,
         status=status,
+        asset=asset,
         reference=reference,
         batch_id=batch,
     )

@@ -107,6 +107,8 @@ async def explain(
 ) -> None:
     """Posts what lines and claims say together, and closes their Breaks; whoever follows a move
     hears of it at the commit, and payouts are paid, or came back, in this transaction."""
+    # Payouts are locked before any account is, as whoever else changes them does it.
+    await bank_claims.pay(session, context, [(one.lines, one.claims) for one in found])
     now = context.clock.now()
     entries: list[Entry] = []
     closed: list[tuple[str, str]] = []
@@ -129,7 +131,6 @@ async def explain(
         for claim in one.claims:
             if ids.read("mov", claim.reference):
                 await expected.tell(session, claim.reference)
-    await bank_claims.pay(session, context, [(one.lines, one.claims) for one in found])
 
 
 def line_key(line_id: UUID) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from payments.payout_work import Payouts
 from tests.fakes import LocalSigner
 from tests.integration.api.conftest import Answer, World
 from tests.integration.api.test_payouts import ask, balances
+from tests.settings import numbers
 
 PATH = "/v1/payouts"
 ACCOUNTS = "/v1/bank_accounts"
@@ -226,6 +228,9 @@ async def test_from_the_request_to_the_line_of_a_statement(house: Bank) -> None:
     await house.work()
     shown = await house.show(made["id"])
     assert (shown["status"], shown["reasons"]) == ("held", ["approval_needed"])
+    waiting = (await house.operator.get(f"{PATH}?status=held&asset=EUR")).json["data"]
+    assert waiting == [shown]
+    assert (await house.one.get(f"{PATH}?asset=ETH")).json["data"] == []
     assert (await house.operator.post(EXPORTS, {})).code == "nothing_to_export"
     assert (await house.one.post(f"{path}/approve", {})).code == "forbidden"
     reader = await house.world.key(None, "payouts:read")
@@ -420,3 +425,61 @@ async def test_typed_in_at_the_bank_without_a_file(house: Bank) -> None:
     await house.line(-3_000, held)  # nobody released it
     assert (await house.show(held))["status"] == "held"
     assert [kind for kind, _, _ in await house.breaks()] == ["missing_in_ledger"] * 2
+
+
+@pytest.mark.parametrize("seed", range(numbers(1, 20)))
+async def test_whatever_happens_money_is_in_one_place(house: Bank, seed: int) -> None:
+    """Random histories: every payout in one file at most, every cent where its status says."""
+    chance = Random(seed)
+    account = await house.account()
+    amounts: dict[str, int] = {}
+    stands: dict[str, str] = {}
+    files: list[str] = []
+
+    def those(*statuses: str) -> list[str]:
+        return [number for number, status in stands.items() if status in statuses]
+
+    for n in range(numbers(20, 200)):
+        what = chance.choice(["ask", "ask", "release", "release", "export", "pay", "pay", "other"])
+        if what == "ask":
+            cents = 100 + n  # each its own, so that an amount is a name
+            number = await house.held(FIAT["EUR"].format(cents), account)
+            amounts[number], stands[number] = cents, "held"
+        elif what == "release" and (waiting := those("held")):
+            number = chance.choice(waiting)
+            await house.operator.post(f"{PATH}/{number}/approve", {})
+            stands[number] = "approved"
+        elif what == "export" and (ready := those("approved")):
+            made = (await house.operator.post(EXPORTS, {})).json
+            files.append((await house.operator.get(f"{EXPORTS}/{made['id']}/file")).body.decode())
+            stands |= dict.fromkeys(ready, "sending")
+        elif what == "pay" and (ordered := those("sending")):
+            some = chance.sample(ordered, min(len(ordered), chance.choice([1, 2])))
+            names = " ".join(some) if len(some) > 1 or chance.random() < 0.5 else ""
+            await house.line(-sum(amounts[one] for one in some), names)
+            stands |= dict.fromkeys(some, "paid")
+        elif what == "other" and stands:
+            number = chance.choice(list(stands))
+            if stands[number] in ("held", "approved"):
+                await house.one.post(f"{PATH}/{number}/reject", {"reason": "x"})
+                stands[number] = "rejected"
+            elif stands[number] == "sending":
+                await house.operator.post(f"{PATH}/{number}/fail", {"reason": "x"})
+                stands[number] = "failed"
+            elif stands[number] == "paid":
+                await house.line(amounts[number], number)
+                stands[number] = "failed"
+    shown = {number: (await house.show(number))["status"] for number in stands}
+    assert shown == stands
+    reserved = sum(amounts[one] for one in those("held", "approved", "sending"))
+    left = 100_000 - reserved - sum(amounts[one] for one in those("paid"))
+    euro = FIAT["EUR"].format
+    assert await balances(house.one, "EUR") == (euro(left), euro(reserved))
+    assert await house.breaks() == []
+    named = [one for file in files for one in re.findall(r"<EndToEndId>(.*)</", file)]
+    assert len(named) == len(set(named))
+    async with house.world.context.database.read() as session:
+        query = (
+            "select count(*) from account_balances where account like 'transit:%' and balance <> 0"
+        )
+        assert await session.scalar(text(query)) == 0

@@ -76,6 +76,8 @@ ITEMS = (
          ["tests/e2e/test_conversion_kill.py"], seeds=3),
     Item("move-kill", "SIGKILL of the worker between every two steps of a move",
          ["tests/e2e/test_move_kill.py"], seeds=3),
+    Item("rule-kill", "SIGKILL of the worker at every write of a rule",
+         ["tests/e2e/test_rule_kill.py"], seeds=3),
     Item("contracts", "forge fuzz and invariants, profile soak", []),
     Item("schemathesis", "no 5xx, no undocumented answer, 200 examples an operation",
          ["tests/integration/api/test_schemathesis.py"], seeds=2),

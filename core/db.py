@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, cast
 
 import msgspec
@@ -48,6 +49,9 @@ _LONGEST = (
     f"select set_config('transaction_timeout', '{LONGEST_SECONDS}s', false)"
     " where current_setting('server_version_num')::int >= 170000"
 )
+# A connection that nobody needed for so long costs the server memory (some 3 MB) and us nothing to
+# make again.
+IDLE_SECONDS = 10
 # How often `notify_soon` speaks at most.
 NOTIFY_SECONDS = 0.05
 
@@ -83,7 +87,13 @@ class Database:
     """Engine and session factory. `service=False` keeps the URL's own role (migrations)."""
 
     def __init__(
-        self, url: str, *, size: int = 10, overflow: int = 20, service: bool = True
+        self,
+        url: str,
+        *,
+        size: int = 10,
+        overflow: int = 20,
+        service: bool = True,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
@@ -101,7 +111,8 @@ class Database:
         )
         # Beside the engine's pool: checking a connection out of that one costs a request more
         # CPU than most of its statements do.
-        self._idle: list[Raw] = []
+        self._idle: list[tuple[Raw, float]] = []  # since when, the latest last
+        self._idle_seconds = idle_seconds
         self._free = asyncio.Semaphore(size)
         self._news: dict[str, bool] = {}
         self._speaking: set[asyncio.Task[None]] = set()
@@ -142,7 +153,7 @@ class Database:
         while the database is away.
         """
         async with self._free:
-            connection = self._idle.pop() if self._idle else await self.connect_alone()
+            connection = self._idle.pop()[0] if self._idle else await self.connect_alone()
             try:
                 yield connection
             except psycopg.OperationalError:  # the others' peer has gone as well, most likely
@@ -150,9 +161,15 @@ class Database:
                 raise
             finally:
                 if connection.info.transaction_status == TransactionStatus.IDLE:
-                    self._idle.append(connection)
+                    self._idle.append((connection, monotonic()))
                 else:  # broken, or cancelled in the middle
                     await connection.close()
+                if monotonic() - self._idle_since() > self._idle_seconds:
+                    await self._idle.pop(0)[0].close()
+
+    def _idle_since(self) -> float:
+        """Of the connection that was not needed for the longest time."""
+        return self._idle[0][1] if self._idle else monotonic()
 
     async def connect_alone(self) -> Raw:
         """A psycopg connection of its own, outside the pool, autocommit: LISTEN, advisory locks."""
@@ -188,7 +205,7 @@ class Database:
 
     async def _hang_up(self) -> None:
         while self._idle:
-            await self._idle.pop().close()
+            await self._idle.pop()[0].close()
 
     def _prepare(self, dbapi_connection: Any, _record: Any) -> None:
         """A new connection of the pool."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 from sqlalchemy import text
 
 from core.db import KEEPALIVES, REST_SECONDS, SERVICE_ROLE, Database, raw, session_settings
+from tests.waiting import eventually
 
 SETTINGS = "select current_setting('role'), current_setting('idle_in_transaction_session_timeout')"
 
@@ -21,6 +24,28 @@ async def test_every_connection_is_the_services_and_rests_not_long(database: Dat
     alone = await database.connect_alone()
     assert await (await alone.execute(SETTINGS)).fetchone() == expected
     await alone.close()
+
+
+async def test_what_a_busy_moment_opened_is_closed_again(database_url: str) -> None:
+    database = Database(database_url, idle_seconds=0)
+    count = "select count(*) from pg_stat_activity where datname = current_database()"
+
+    async def ask() -> int:
+        async with database.statement() as connection:
+            row = await (await connection.execute(count)).fetchone()
+            assert row is not None
+            return int(row[0])
+
+    async with AsyncExitStack() as busy:
+        for _ in range(4):
+            await busy.enter_async_context(database.statement())
+        assert await ask() >= 5
+
+    async def few() -> bool:
+        return await ask() <= 2  # the server may see a goodbye a moment later
+
+    await eventually(few)
+    await database.close()
 
 
 @pytest.mark.parametrize(

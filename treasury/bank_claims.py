@@ -3,6 +3,7 @@ come back."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
@@ -17,18 +18,23 @@ from ledger.tables import AccountBalance
 from payments import bank_payouts
 from payments.payout_facts import Status
 from payments.payout_tables import Payout
-from treasury.bank_matching import Claim
+from treasury.bank_matching import Claim, plain
 from treasury.bank_tables import BankExport, BankLine
 from treasury.move_machine import Way
 from treasury.move_tables import Move
 
+_NAME = re.compile(r"(?=pay([0-9a-z]{26}))")  # wherever one begins, whatever stands before it
 
-async def every(session: AsyncSession, context: Context, account: str, asset: str) -> list[Claim]:
-    """All that a person may say a line of an account is, which is in `asset`."""
+
+async def every(
+    session: AsyncSession, context: Context, account: str, asset: str, named: Collection[str]
+) -> list[Claim]:
+    """What a person may say that a line of an account is, which is in `asset`; of what was paid
+    those that are named."""
     return [
         *await moves(session, account),
         *await payouts(session, account, asset),
-        *await returned(session, context, asset),
+        *await returned(session, context, asset, named),
     ]
 
 
@@ -75,10 +81,15 @@ async def payouts(session: AsyncSession, account: str, asset: str) -> list[Claim
     ]
 
 
-async def returned(session: AsyncSession, context: Context, asset: str) -> list[Claim]:
-    """Paid ones, which a credit with their name brings back."""
+async def returned(
+    session: AsyncSession, context: Context, asset: str, texts: Collection[str]
+) -> list[Claim]:
+    """Paid ones that these texts name: a credit with their name brings them back."""
+    bodies = {body for text in texts for body in _NAME.findall(plain(text))}
+    numbers = [number for body in bodies if (number := ids.read("pay", f"pay_{body}"))]
     since = context.clock.now() - bank_payouts.RETURNABLE
     query = select(Payout.id, Payout.amount, Payout.created_at).where(
+        Payout.id.in_(numbers),
         Payout.bank_account_id.is_not(None),
         Payout.asset == asset,
         Payout.status == Status.PAID,

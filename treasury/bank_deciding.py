@@ -40,7 +40,7 @@ async def decide(
         row.status = RESOLVED
     if row.status != OPEN:
         raise Conflict(f"the line is {row.status}", code="line_not_open")
-    known = await bank_claims.every(session, context, row.account, row.asset)
+    known = await bank_claims.every(session, context, row.account, row.asset, references)
     under_way = {claim.reference: claim for claim in known}
     for reference in references:
         if reference not in under_way:

@@ -92,11 +92,11 @@ class _Search:
 
     def by_name(self) -> None:
         """Lines and claims that name each other, as far as they hang together, are one case."""
-        names = {_plain(claim.reference): claim for claim in self._claims}
+        names = {plain(claim.reference): claim for claim in self._claims}
         naming: dict[UUID, list[Claim]] = {}
         named: dict[str, list[OpenLine]] = defaultdict(list)
         for line in self._lines:
-            text = _plain(line.text)
+            text = plain(line.text)
             for name, claim in names.items():
                 if name in text:
                     naming.setdefault(line.id, []).append(claim)
@@ -190,6 +190,6 @@ def _near(line: OpenLine, claim: Claim) -> bool:
     return claim.on - EARLY <= line.on <= claim.on + LATE
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Banks break texts anywhere, write them large, and drop what their character set lacks."""
     return "".join(character for character in text.casefold() if character.isalnum())

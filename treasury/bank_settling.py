@@ -66,7 +66,8 @@ async def settle(
     out = await _matched(session, context, lines_out, payouts, fresh)
     rest = [row for row in open_.values() if row.status == OPEN and row.id not in out.differs]
     arriving = await bank_claims.moves(session, account)
-    returned = await bank_claims.returned(session, context, asset)
+    texts = [_open_line(row).text for row in rest]
+    returned = await bank_claims.returned(session, context, asset, texts)
     come = await _matched(session, context, rest, [*arriving, *returned], fresh)
     unknown = [row for row in open_.values() if row.id in fresh and row.status == OPEN]
     now = context.clock.now()

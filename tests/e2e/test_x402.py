@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from eth_account import Account
 
-from tests.e2e.town import Chains, Town, new_merchant, open_api, open_chains
+from tests.e2e.town import Chains, Town, new_merchant, open_api, open_chains, open_town
 from tests.waiting import eventually
 from tests.world import calldata
 
@@ -77,8 +78,15 @@ async def _pay(program: str, environment: dict[str, str]) -> tuple[str, dict[str
     return lines[-2], json.loads(lines[-1])
 
 
-async def test_the_page_sells_a_request(sandbox: Town) -> None:
-    ready, (shop, payer), account = sandbox.ready, programs(), Account.create()
+@pytest.fixture(scope="module")
+def town() -> Iterator[Town]:
+    """Its own: a payer's authorization is good by wall time, and others move their sandbox's."""
+    with open_town("--networks", "1") as town:
+        yield town
+
+
+async def test_the_page_sells_a_request(town: Town) -> None:
+    ready, (shop, payer), account = town.ready, programs(), Account.create()
     async with open_api(ready) as (_, operator), open_chains(ready) as chains:
         merchant = await new_merchant(operator, "x402")
         node, usdc = chains.nodes[NETWORK], chains.tokens[NETWORK]["USDC"]

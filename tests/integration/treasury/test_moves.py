@@ -230,7 +230,12 @@ async def test_a_venue_has_its_last_word_after_the_money_came(moving: Moving) ->
     mine = named(number)
     moving.venue.tell(mine, await moving.venue.pay(mine, tell=False))
     moving.venue.gone[mine] = replace(moving.venue.gone[mine], status=TransferStatus.PENDING)
-    await moving.work()
+
+    async def named_by_the_venue() -> bool:
+        await moving.work()
+        return (await moving.row(number)).tx_hash is not None
+
+    await eventually(named_by_the_venue)
     await moving.follow()
     await moving.look()
     await moving.until(number, "done")

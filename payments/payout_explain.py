@@ -16,12 +16,12 @@ from core.errors import Conflict
 from core.money import Asset
 from ledger.accounts import Debt, merchant, wallet
 from payments import bank_payouts, customer_wallets, wallet_limits
-from payments.payout_facts import ALLOWED, BANK, COOLING, PayoutFact, judge
+from payments.payout_facts import ALLOWED, BANK, COOLING, Judgement, PayoutFact, judge
 from payments.payout_requests import NewPayout, ground, read, read_on_chain
 from payments.payout_wanted import BankWanted, Wanted
 from payments.wallet_tables import Wallet
 from risk import addressbook, policies, screening
-from risk.rules import Initiator, Request
+from risk.rules import Decision, Initiator, Request
 from risk.verdicts import Outcome
 
 
@@ -78,26 +78,13 @@ async def explain(
     needed = one.amount + (0 if one.fee_paid_by == "house" else one.quote.units)
     whose = merchant(merchant_id, Debt.AVAILABLE)
     source = wallet(paying.id, Debt.AVAILABLE) if paying else whose
-    has = await _balance(session, source, asset.symbol)
-    return {
-        "object": "payout_explanation",
-        "status": answer.status.value,
-        "reasons": list(answer.reasons),
-        "amount": asset.format(one.amount),
-        "asset": asset.symbol,
+    return await _shown(session, source, asset, one.amount, needed, answer, decision) | {
         "network": one.network.id,
         "network_fee": asset.format(one.quote.units),
         "fee_paid_by": one.fee_paid_by,
         "address": checksum(one.address),
-        "bank_account": None,
-        "funds": {
-            "needed": asset.format(needed),
-            "available": asset.format(has),
-            "enough": has >= needed,
-        },
         "wallet": ids.show("wal", paying.id) if paying is not None else None,
         "limits": paying and await _limits(session, context, paying, asset, one.amount, on.now),
-        "policy": decision.json(),
         "screening": {"verdict": verdict.outcome.value, "reasons": list(verdict.reasons)},
         "known_destination": entry is not None,
     }
@@ -127,28 +114,45 @@ async def _at_bank(
             needed=max(1, decision.needed),
         )
     )
-    has = await _balance(session, merchant(account.merchant_id, Debt.AVAILABLE), asset.symbol)
+    source = merchant(account.merchant_id, Debt.AVAILABLE)
+    return await _shown(session, source, asset, one.amount, one.amount, answer, decision) | {
+        "fee_paid_by": "house",
+        "bank_account": ids.show("bnk", account.id),
+        "known_destination": not cooling,
+    }
+
+
+async def _shown(
+    session: AsyncSession,
+    source: str,
+    asset: Asset,
+    amount: int,
+    needed: int,
+    answer: Judgement,
+    decision: Decision,
+) -> dict[str, Any]:
+    """What both kinds show: the judgement, and what `source` would have to give. Null stands for
+    what only one of them has."""
+    has = await _balance(session, source, asset.symbol)
     return {
         "object": "payout_explanation",
         "status": answer.status.value,
         "reasons": list(answer.reasons),
-        "amount": asset.format(one.amount),
+        "amount": asset.format(amount),
         "asset": asset.symbol,
         "network": None,
         "network_fee": asset.format(0),
-        "fee_paid_by": "house",
         "address": None,
-        "bank_account": ids.show("bnk", account.id),
+        "bank_account": None,
         "funds": {
-            "needed": asset.format(one.amount),
+            "needed": asset.format(needed),
             "available": asset.format(has),
-            "enough": has >= one.amount,
+            "enough": has >= needed,
         },
         "wallet": None,
         "limits": None,
         "policy": decision.json(),
         "screening": {"verdict": Outcome.ACCEPT.value, "reasons": []},
-        "known_destination": not cooling,
     }
 
 

@@ -6,12 +6,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from core.clock import Clock
-from core.context import Context
 from core.db import Database
-from core.listen import Listener
-from core.secrets import SecretBox
 from exchanges.protocol import Exchange
+from tests.contexts import context_of
 from tests.integration.api.conftest import CATALOG
 from tests.integration.treasury.test_fault_matrix import FAST
 from treasury.orders import Orders
@@ -26,14 +23,7 @@ def run(url: str, make: Callable[..., Exchange], arguments: dict[str, object]) -
 
 async def _run(url: str, adapter: Exchange) -> None:
     database = Database(url)
-    context = Context(
-        database=database,
-        clock=Clock(),
-        listener=Listener(database),
-        catalog=CATALOG,
-        secrets=SecretBox({1: bytes(32)}),
-        public_url="http://127.0.0.1:1",
-    )
+    context = context_of(database, CATALOG)
     async with adapter as exchange:
         orders = Orders(
             context,

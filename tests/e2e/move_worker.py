@@ -8,15 +8,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from chain.endpoints import Endpoints
-from core.clock import Clock
-from core.context import Context, MoveSettings
+from core.context import MoveSettings
 from core.db import Database
-from core.listen import Listener
 from core.networks import Catalog, Network
-from core.secrets import SecretBox
 from exchanges.protocol import Exchange
 from payments import arrivals
 from payments.following import follow
+from tests.contexts import context_of
 from tests.fakes import LocalSigner
 from treasury.move_machine import Windows
 from treasury.move_work import Moves
@@ -45,13 +43,9 @@ def run(
 
 async def _run(url: str, network: Network, keys: dict[str, str], adapter: Exchange) -> None:
     database = Database(url)
-    context = Context(
-        database=database,
-        clock=Clock(),
-        listener=Listener(database),
-        catalog=Catalog({network.id: network}),
-        secrets=SecretBox({1: bytes(32)}),
-        public_url="http://127.0.0.1:1",
+    context = context_of(
+        database,
+        Catalog({network.id: network}),
         sandbox=True,
         moves=MoveSettings(hold_new_addresses=False),
     )

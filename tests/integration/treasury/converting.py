@@ -11,16 +11,15 @@ from uuid import UUID
 from sqlalchemy import text
 
 from core import ids
-from core.clock import Clock, wall
+from core.clock import wall
 from core.context import Context
 from core.db import Database
-from core.listen import Listener
-from core.secrets import SecretBox
 from exchanges.numbers import ONE, times
 from exchanges.types import Market, Side, Venue
 from ledger.accounts import EQUITY, exchange
 from ledger.journal import Entry, Kind, post, transfer
 from prices import markets
+from tests.contexts import context_of
 from tests.integration.api.conftest import CATALOG
 from tests.integration.treasury.scripted import STEP, ScriptedExchange
 from tests.waiting import eventually
@@ -293,12 +292,4 @@ class Converting:
 
 
 def converting(database: Database) -> Converting:
-    context = Context(
-        database=database,
-        clock=Clock(),
-        listener=Listener(database),
-        catalog=CATALOG,
-        secrets=SecretBox({1: bytes(32)}),
-        public_url="http://127.0.0.1",
-    )
-    return Converting(context)
+    return Converting(context_of(database, CATALOG))

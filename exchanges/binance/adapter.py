@@ -42,6 +42,8 @@ from exchanges.types import (
 
 _PAGE = 1000
 _DAY_MS = 86_400_000
+# Whoever says since when goes by our clock, and that may be ahead of the venue's.
+_CLOCKS_MS = 60_000
 _NONE: Mapping[str, str] = MappingProxyType({})
 _CLIENT_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}", re.ASCII)
 
@@ -141,8 +143,10 @@ class Binance:
 
     async def fills_since(self, symbol: str, since: datetime) -> list[Fill]:
         # Binance looks a day at a time; from the first trade found its ids lead on
+        await self._client.keep_time()
         now = self._client.clock.now_ms() + 1000
-        for start, end in transfers.windows(milliseconds(since), now, _DAY_MS):
+        begin = milliseconds(since) + min(0, self._client.clock.offset_ms) - _CLOCKS_MS
+        for start, end in transfers.windows(begin, now, _DAY_MS):
             page = await self._page(symbol, startTime=start, endTime=end)
             if page:
                 return await self._trades(symbol, fromId=page[0].id)

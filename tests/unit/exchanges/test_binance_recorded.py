@@ -210,6 +210,22 @@ async def test_histories_are_read_in_windows_without_a_hole() -> None:
         assert several[-1][1] >= int(wall().timestamp() * 1000)
 
 
+@pytest.mark.parametrize("behind", [30, 3600])
+async def test_a_trade_that_the_venue_dates_before_our_order_is_found(behind: int) -> None:
+    """Our clock is ahead: what `sent_at` says is still to come there."""
+    now = int(wall().timestamp() * 1000) - behind * 1000
+    trade = recorded("my_trades")[0] | {"time": now}
+    time = {"serverTime": now}
+    async with (
+        stub(api__v3__time=time, api__v3__myTrades=[(200, [trade], {})]) as told,
+        told.adapter() as exchange,
+    ):
+        assert len(await exchange.fills_since("BNB-BTC", wall())) == 1
+    first = dict(p.split("=") for p in told.of("/api/v3/myTrades")[0].query.split("&"))
+    assert int(first["startTime"]) <= now - 30_000
+    assert now <= int(first["endTime"])
+
+
 async def test_trades_are_read_to_the_end_of_all_pages() -> None:
     trade = recorded("my_trades")[0]
     pages = [

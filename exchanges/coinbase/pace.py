@@ -1,7 +1,8 @@
 """How often Coinbase may be asked: windows, its headers, and Retry-After for the whole venue.
 
 Documented: 30 requests a second for a user, 10 for public data of one address; Coinbase App (v2)
-10,000 an hour for a key. One process counts for itself.
+10,000 an hour for a key. When it is busy it may allow less, which its headers tell. One process
+counts for itself.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ class Pace:
 
     def __init__(self, windows: Mapping[Lane, tuple[int, float]] = WINDOWS) -> None:
         self._seconds = {lane: seconds for lane, (_, seconds) in windows.items()}
+        self._documented = {lane: most for lane, (most, _) in windows.items()}
+        self._allowed = dict(self._documented)
         self._permits = {lane: asyncio.Semaphore(most) for lane, (most, _) in windows.items()}
+        self._surplus = dict.fromkeys(windows, 0)  # permits that are not given out any more
         self._held_until = dict.fromkeys(windows, 0.0)
         self._used: dict[Lane, int] = {}
         self._closed_until = 0.0
@@ -76,17 +80,33 @@ class Pace:
     def heard(self, lane: Lane, headers: Mapping[str, str]) -> None:
         """`x-ratelimit-limit`, `-remaining` and `-reset` (seconds), where they are told."""
         limit, remaining = _number(headers, "limit"), _number(headers, "remaining")
-        if limit is None or remaining is None or limit == 0:
+        if not limit:
+            return
+        if lane is not Lane.APP:  # of what its headers count nothing is documented
+            self._allow(lane, limit)
+        if remaining is None:
             return
         self._used[lane] = 100 * max(0, limit - remaining) // limit
         reset = _number(headers, "reset")
         if remaining == 0 and reset is not None:
             self._held_until[lane] = time.monotonic() + min(_LONGEST_HOLD, reset)
 
+    def _allow(self, lane: Lane, told: int) -> None:
+        """Never more than what is documented."""
+        allowed = min(told, self._documented[lane])
+        self._surplus[lane] += self._allowed[lane] - allowed
+        self._allowed[lane] = allowed
+        for _ in range(-self._surplus[lane]):
+            self._surplus[lane] += 1
+            self._permits[lane].release()
+
     @asynccontextmanager
     async def _permit(self, lane: Lane) -> AsyncIterator[None]:
         permits = self._permits[lane]
         await permits.acquire()
+        while self._surplus[lane]:
+            self._surplus[lane] -= 1  # this one is kept
+            await permits.acquire()
         try:
             yield
         finally:

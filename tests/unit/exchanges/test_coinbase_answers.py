@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -215,6 +216,30 @@ async def test_the_venues_own_count_is_believed() -> None:
     with pytest.raises(VenueUnavailable, match="our own limit"):
         async with pace.turn(Lane.PRIVATE, 0.01):
             pytest.fail("it went")
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_a_limit_that_is_lower_today_is_kept(idle: bool) -> None:
+    """Also by those that wait already; and it may rise again, to what is documented."""
+    pace = Pace({Lane.PRIVATE: (4, 60), Lane.APP: (4, 60)})
+
+    async def going(count: int) -> int:
+        went = 0
+        for _ in range(count):
+            with suppress(VenueUnavailable):
+                async with pace.turn(Lane.PRIVATE, 0.01):
+                    went += 1
+        return went
+
+    if not idle:
+        assert await going(1) == 1
+    pace.heard(Lane.APP, {"x-ratelimit-limit": "1"})
+    pace.heard(Lane.PRIVATE, {"x-ratelimit-limit": "2"})
+    assert await going(3) == (2 if idle else 1)
+    pace.heard(Lane.PRIVATE, {"x-ratelimit-limit": "3"})
+    assert await going(3) == 1
+    pace.heard(Lane.PRIVATE, {"x-ratelimit-limit": "90"})
+    assert await going(3) == 1
 
 
 async def test_a_venue_that_closes_while_others_wait_is_left_alone_by_them() -> None:

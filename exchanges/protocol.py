@@ -70,7 +70,7 @@ class Exchange(Protocol):
 
     async def fills_since(self, symbol: str, since: datetime) -> list[Fill]:
         """All executions of the account in a market, oldest first, to the end of all pages; some
-        may be from before: `since` is by our clock."""
+        may be from before: `since` is by our clock. Also what undoes one (`Fill.amends`)."""
         ...
 
     async def deposit_address(self, asset: str, network: str) -> str:

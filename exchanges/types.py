@@ -129,7 +129,12 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """One execution. `id` is unique within (venue, symbol). `fee` is positive when we pay it."""
+    """One execution. `id` is unique within (venue, symbol). `fee` is positive when we pay it.
+
+    `amends`: the venue's word where it is none, but undoes or corrects one (REVERSAL). Its sizes
+    are what the venue writes; what they do to the account is documented nowhere, and nobody books
+    it by itself.
+    """
 
     id: str
     venue_id: str
@@ -141,6 +146,7 @@ class Fill:
     fee: int
     fee_asset: str
     at: datetime
+    amends: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

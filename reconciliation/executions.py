@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 from core.networks import Catalog
 from exchanges.types import Fill, Venue
@@ -103,6 +104,16 @@ class FillComparison:
         booked: bool,
         known: KnownFill | None = None,
     ) -> Item:
+        base = fill.symbol.partition("-")[0]
+        code = ledger_code(self._catalog, fill.fee_asset if kind is BreakKind.FEE else base)
+        ours = self._in_books(known).get(code, 0) if known else 0
+        gone = kind is BreakKind.MISSING_AT_VENUE
+        there = 0 if gone else self._effects(fill).get(code, 0)
+        facts = self.facts(fill, reason, booked=booked)
+        return Item(("fill", fill.symbol, fill.id), kind, code, ours, there, facts)
+
+    def facts(self, fill: Fill | KnownFill, reason: str, *, booked: bool) -> dict[str, Any]:
+        """What a Break tells of it."""
         facts: FillFacts = {
             "venue": self._venue.value,
             "symbol": fill.symbol,
@@ -118,12 +129,7 @@ class FillComparison:
             "booked": booked,
             "reason": reason,
         }
-        base = fill.symbol.partition("-")[0]
-        code = ledger_code(self._catalog, fill.fee_asset if kind is BreakKind.FEE else base)
-        ours = self._in_books(known).get(code, 0) if known else 0
-        gone = kind is BreakKind.MISSING_AT_VENUE
-        there = 0 if gone else self._effects(fill).get(code, 0)
-        return Item(("fill", fill.symbol, fill.id), kind, code, ours, there, dict(facts))
+        return dict(facts)
 
     def _in_books(self, known: KnownFill) -> Effects:
         """With what a person has corrected of it since."""

@@ -95,13 +95,15 @@ class VenueBooks:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a venue says. `moved`: the ledger's codes of what moved while it was read, here or in
-    the books, also at the last try; `began`: when that one began."""
+    """What a venue says. `amendments`: what undoes or corrects executions. `moved`: the ledger's
+    codes of what moved while it was read, here or in the books, also at the last try; `began`: when
+    that one began."""
 
     began: datetime
     as_of: datetime
     balances: Mapping[str, int]
     fills: Sequence[Fill]
+    amendments: Sequence[Fill]
     deposits: Sequence[VenueDeposit]
     withdrawals: Sequence[VenueWithdrawal]
     books: VenueBooks

@@ -91,7 +91,9 @@ class VenueComparison:
             symbols = await self._symbols(before.keys() | held.keys())
             # A venue may show some from before; the books are read from `since` on.
             shown = [f for s in symbols for f in await self._exchange.fills_since(s, since)]
-            fills = [fill for fill in shown if fill.at >= since]
+            shown = [fill for fill in shown if fill.at >= since]
+            fills = [fill for fill in shown if fill.amends is None]
+            amendments = [fill for fill in shown if fill.amends is not None]
             deposits = await self._exchange.deposits(since)
             withdrawals = await self._exchange.withdrawals(since)
             as_of = clock.wall()
@@ -99,7 +101,9 @@ class VenueComparison:
             books = await venue_books.read(self._context, self._venue, since)
             moved = changed(held, after) | changed(before, books.balances)
             if not moved or not left:
-                return Reading(began, as_of, after, fills, deposits, withdrawals, books, moved)
+                return Reading(
+                    began, as_of, after, fills, amendments, deposits, withdrawals, books, moved
+                )
         raise AssertionError("not reached")
 
     async def _held(self) -> dict[str, int]:
@@ -127,6 +131,13 @@ class VenueComparison:
         self._part.facts["under_way"] += comparison.under_way
         for code, units in comparison.explained.items():
             self._explained[code] += units
+        for fill in reading.amendments:
+            # What it did to the balances nobody tells: they are compared as they are.
+            said = f"{fill.amends}: an execution that is undone or corrected is for a person"
+            facts = comparison.facts(fill, said, booked=False)
+            name, base = ("amendment", fill.symbol, fill.id), fill.symbol.partition("-")[0]
+            self._add(name, BreakKind.MISSING_IN_LEDGER, base, None, None, facts)
+        self._part.compared += len(reading.amendments)
 
     async def _moves(self, reading: Reading, since: datetime) -> dict[str, int]:
         """Deposits and withdrawals. The ledger's code -> what pending withdrawals come to."""
@@ -189,8 +200,8 @@ class VenueComparison:
         name: Sequence[object],
         kind: BreakKind,
         asset: str,
-        expected: int,
-        actual: int,
+        expected: int | None,
+        actual: int | None,
         facts: Mapping[str, object],
     ) -> None:
         """`asset` by symbol or code; amounts in the venue's units."""

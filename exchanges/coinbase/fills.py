@@ -19,16 +19,23 @@ _PAGE = 100
 
 
 async def of_order(rest: Rest, symbol: str, venue_id: str) -> list[Fill]:
-    """All executions of one order, oldest first."""
+    """All executions of one order, oldest first.
+
+    Raises UnreadableAnswer where one was undone or corrected: what the order did is for a person.
+    """
     found = await _fetch(rest, {"order_ids": [venue_id], "limit": _PAGE})
+    for fill in found:
+        if fill.amends is not None:
+            raise UnreadableAnswer(f"{fill.amends} is no fill that may be booked by itself")
     if any(fill.venue_id != venue_id or fill.symbol != symbol for fill in found):
         raise UnreadableAnswer(f"among the fills of {short(venue_id)} are another order's")
     return found
 
 
 async def since(rest: Rest, symbol: str, at: datetime) -> list[Fill]:
-    """All executions in a market from then on, oldest first. Some are from the minute before: the
-    venue's clock is not ours, and one too many does no harm where one too few does."""
+    """All executions in a market from then on, and what amends them, oldest first. Some are from
+    the minute before: the venue's clock is not ours, and one too many does no harm where one too
+    few does."""
     fields: Params = {
         "product_ids": [symbol],
         "start_sequence_timestamp": reading.rfc3339(at - CLOCKS),
@@ -52,17 +59,13 @@ async def _fetch(rest: Rest, fields: Params) -> list[Fill]:
 
 def read(entry: Mapping[str, Any]) -> Fill:
     """One fill. `entry_id` is its unique id: a `trade_id` comes again with a correction. The fee
-    is `commission`, always in the quote asset.
-
-    Raises UnreadableAnswer for reversals and corrections: undoing a trade is for a person.
-    """
-    kind = entry.get("trade_type", "FILL")
-    if kind != "FILL":
-        raise UnreadableAnswer(f"{short(kind)} is no fill that may be booked by itself")
+    is `commission`, always in the quote asset. Anything but FILL amends one."""
+    kind = short(entry.get("trade_type", "FILL"))
+    is_plain = kind == "FILL"
+    number = reading.positive if is_plain else reading.amount
     symbol = reading.text(entry, "product_id")
-    price = reading.positive(entry, "price")
-    size = reading.positive(entry, "size")
-    in_quote = entry.get("size_in_quote") is True
+    price, size = number(entry, "price"), number(entry, "size")
+    in_quote = entry.get("size_in_quote") is True and price != 0
     return Fill(
         id=reading.text(entry, "entry_id"),
         venue_id=reading.text(entry, "order_id"),
@@ -74,4 +77,5 @@ def read(entry: Mapping[str, Any]) -> Fill:
         fee=reading.amount_or_zero(entry, "commission"),
         fee_asset=symbol.rpartition("-")[2],
         at=reading.moment(entry, "trade_time"),
+        amends=None if is_plain else kind,
     )

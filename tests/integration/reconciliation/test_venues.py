@@ -167,6 +167,31 @@ async def test_a_fill_that_is_not_the_same(
     assert (await desk.world.balances())["expense:exchange_fees", "EUR@18"] == again.fee
 
 
+async def test_a_trade_that_is_undone_is_named_and_hides_nothing(desk: Rig) -> None:
+    """All else is compared, and the next run goes on from there."""
+    await desk.book(desk.account.execute("1", Side.SELL, ONE, 2500 * ONE))
+    desk.account.execute("2", Side.SELL, ONE, 2500 * ONE)
+    undone = replace(desk.account.executed[0], id="3", amends="REVERSAL")
+    desk.account.executed.append(undone)
+    desk.account.held["ETH"] += ONE
+    found = await desk.reconcile(trigger="schedule")
+    assert (found["status"], found["unread"]) == ("breaks", [])
+    by_kind = {(one["kind"], one["facts"].get("fill")): one for one in await desk.breaks()}
+    assert set(by_kind) == {
+        ("missing_in_ledger", "3"), ("missing_in_ledger", "2"), ("amount", None),
+    }  # fmt: skip
+    one = by_kind["missing_in_ledger", "3"]
+    assert (one["expected"], one["actual"], one["resolutions"]) == (None, None, ["explained"])
+    assert one["facts"]["reason"].startswith("REVERSAL")
+    assert by_kind["amount", None]["difference"] == f"1.{'0' * 18}"
+    await desk.resolve(one["id"], "explained", "the venue's letter of today")
+    await desk.resolve(by_kind["amount", None]["id"], "book_to_suspense", "and what it brought")
+    await desk.book(desk.account.executed[1])
+    for trigger in ("schedule", "command"):
+        assert (await desk.reconcile(trigger=trigger))["status"] == "clean", await desk.breaks()
+    assert len(await desk.world.rows("reconciliation_marks")) == 1
+
+
 async def test_a_balance_that_no_item_explains(desk: Rig) -> None:
     desk.account.held["EUR"] -= 7 * ONE
     desk.account.execute("3", Side.SELL, ONE, 2500 * ONE)

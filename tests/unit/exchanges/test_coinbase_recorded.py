@@ -232,12 +232,18 @@ async def test_fills_come_oldest_first_with_fees_in_quote(venue: Stand) -> None:
 
 @pytest.mark.parametrize("kind", ["REVERSAL", "CORRECTION", "SYNTHETIC"])
 async def test_a_trade_that_is_undone_is_for_a_person(venue: Stand, kind: str) -> None:
+    """It hides none of the others from who compares, and an order's fills are not booked by it."""
     page = recorded("fills")
-    page["fills"][0]["trade_type"] = kind
+    page["fills"][0] |= {"trade_type": kind, "size": "-0.3"}
     venue.answers = [plain(json.dumps(page))]
     async with venue.exchange() as exchange:
+        fills = await exchange.fills_since("ETH-EUR", BEFORE)
         with pytest.raises(UnreadableAnswer, match=kind):
-            await exchange.fills_since("ETH-EUR", BEFORE)
+            await exchange.fills("ETH-EUR", "1b1c1d1e-0000-4000-8000-000000000001")
+    assert [(fill.id, fill.amends, fill.quantity) for fill in fills] == [
+        ("e1", None, parse("0.2")),
+        ("e2", kind, parse("-0.3")),
+    ]
 
 
 async def test_a_deposit_address_is_of_its_network(venue: Stand) -> None:

@@ -74,7 +74,7 @@ class FillComparison:
             yield from self._same(fill, known)
         elif self._reading.moved and known.at >= self._reading.began - SKEW:
             self.under_way += 1  # booked after the venue's were read
-        elif known.at <= self._reading.as_of:
+        elif known.symbol not in self._reading.untold and known.at <= self._reading.as_of:
             ours = self._in_books(known)
             if any(ours.values()):  # otherwise a person has taken it back
                 self._explain(ours, -1)

@@ -22,6 +22,12 @@ select symbol, fill_id as id, venue_order_id as venue_id, side, price, quantity,
     fee, fee_asset, at
 from fills where venue = %s and at >= %s
 """
+# Also of Breaks that stand: whether they are gone must be looked at.
+_SYMBOLS = """
+select symbol from fills where venue = %(venue)s and at >= %(since)s
+union select facts ->> 'symbol' from breaks
+where starts_with(key, %(prefix)s) and status <> 'resolved' and facts ? 'symbol'
+"""
 _BEGUN = """
 select min(j.posted_at) from journal_entries j join postings p on p.entry_id = j.id
 where p.account = %s and j.kind = 'opening'
@@ -95,15 +101,17 @@ class VenueBooks:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a venue says. `amendments`: what undoes or corrects executions. `moved`: the ledger's
-    codes of what moved while it was read, here or in the books, also at the last try; `began`: when
-    that one began."""
+    """What a venue says. `amendments`: what undoes or corrects executions. `untold`: symbols whose
+    executions it does not tell, for they are no markets any more. `moved`: the ledger's codes of
+    what moved while it was read, here or in the books, also at the last try; `began`: when that one
+    began."""
 
     began: datetime
     as_of: datetime
     balances: Mapping[str, int]
     fills: Sequence[Fill]
     amendments: Sequence[Fill]
+    untold: frozenset[str]
     deposits: Sequence[VenueDeposit]
     withdrawals: Sequence[VenueWithdrawal]
     books: VenueBooks
@@ -196,6 +204,14 @@ async def read(context: Context, venue: Venue, since: datetime) -> VenueBooks:
             await cursor.execute(_UNENDED, (venue.value,))
             unended = await cursor.fetchall()
     return VenueBooks(held, fills, unended)
+
+
+async def symbols(context: Context, venue: Venue, since: datetime) -> set[str]:
+    """Of executions since then that are in the books, and of those that Breaks are about."""
+    values = {"venue": venue.value, "since": since, "prefix": f"{PREFIX}venue:{venue}:"}
+    async with context.database.statement() as connection:
+        rows = await (await connection.execute(_SYMBOLS, values)).fetchall()
+    return {symbol for (symbol,) in rows}
 
 
 async def in_journal(context: Context, keys: Sequence[str]) -> set[str]:

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from core import clock
 from core.context import Context
+from core.errors import OrderRefused
 from exchanges.protocol import Exchange
-from exchanges.types import TransferStatus
+from exchanges.types import Fill, TransferStatus
 from ledger.accounts import exchange as account_of
 from ledger.breaks import BreakKind, Difference
 from reconciliation import marks, moves, venue_books
@@ -88,10 +89,7 @@ class VenueComparison:
             async with self._context.database.statement() as connection:
                 before = await venue_books.balances(connection, self._venue)
             held = await self._held()
-            symbols = await self._symbols(before.keys() | held.keys())
-            # A venue may show some from before; the books are read from `since` on.
-            shown = [f for s in symbols for f in await self._exchange.fills_since(s, since)]
-            shown = [fill for fill in shown if fill.at >= since]
+            shown, untold = await self._executions(before.keys() | held.keys(), since)
             fills = [fill for fill in shown if fill.amends is None]
             amendments = [fill for fill in shown if fill.amends is not None]
             deposits = await self._exchange.deposits(since)
@@ -102,8 +100,9 @@ class VenueComparison:
             moved = changed(held, after) | changed(before, books.balances)
             if not moved or not left:
                 return Reading(
-                    began, as_of, after, fills, amendments, deposits, withdrawals, books, moved
-                )
+                    began, as_of, after, fills, amendments, untold, deposits, withdrawals, books,
+                    moved,
+                )  # fmt: skip
         raise AssertionError("not reached")
 
     async def _held(self) -> dict[str, int]:
@@ -111,6 +110,24 @@ class VenueComparison:
         balances = await self._exchange.balances()
         catalog = self._context.catalog
         return {ledger_code(catalog, s): b.total for s, b in balances.items() if b.total}
+
+    async def _executions(
+        self, assets: Set[str], since: datetime
+    ) -> tuple[list[Fill], frozenset[str]]:
+        """Also in what is no market any more, or none with a fee that is told. The symbols besides
+        of which the venue does not tell."""
+        listed = await self._symbols(assets)
+        booked = await venue_books.symbols(self._context, self._venue, since)
+        shown, untold = [], set()
+        for symbol in sorted({*listed, *booked}):
+            try:
+                shown += await self._exchange.fills_since(symbol, since)
+            except OrderRefused:
+                if symbol in listed:
+                    raise
+                untold.add(symbol)
+        # A venue may show some from before; the books are read from `since` on.
+        return [fill for fill in shown if fill.at >= since], frozenset(untold)
 
     async def _symbols(self, assets: Set[str]) -> list[str]:
         """Markets between assets that we hold there, or ever held: others cannot have been used."""
@@ -138,6 +155,18 @@ class VenueComparison:
             name, base = ("amendment", fill.symbol, fill.id), fill.symbol.partition("-")[0]
             self._add(name, BreakKind.MISSING_IN_LEDGER, base, None, None, facts)
         self._part.compared += len(reading.amendments)
+        await self._untold(reading.untold)
+
+    async def _untold(self, symbols: Set[str]) -> None:
+        """What is said of their executions stands as it is."""
+        if not symbols:
+            return
+        async with self._context.database.read() as session:
+            standing = await marks.standing(session, self._part.prefix)
+        for symbol in sorted(symbols):
+            names = tuple(self._part.key(what, symbol, "") for what in ("fill", "amendment"))
+            self._part.unjudged |= {key for key in standing if key.startswith(names)}
+            self._part.unread.append(f"{symbol} is no market any more: its executions are not told")
 
     async def _moves(self, reading: Reading, since: datetime) -> dict[str, int]:
         """Deposits and withdrawals. The ledger's code -> what pending withdrawals come to."""

@@ -12,6 +12,7 @@ import psycopg
 from core import ids
 from core.clock import wall
 from core.db import plain_url
+from core.errors import OrderRefused
 from core.networks import NATIVE
 from exchanges.types import (
     Balance,
@@ -57,6 +58,7 @@ class Account:
     executed: list[Fill] = field(default_factory=list)
     came: list[VenueDeposit] = field(default_factory=list)
     went: list[VenueWithdrawal] = field(default_factory=list)
+    refused: Sequence[str] = ()  # symbols that it knows nothing of any more
     error: Exception | None = None
 
     def _answer(self) -> None:
@@ -73,6 +75,8 @@ class Account:
 
     async def fills_since(self, symbol: str, since: datetime) -> list[Fill]:
         self._answer()
+        if symbol in self.refused:
+            raise OrderRefused("unknown_symbol", symbol)
         return [f for f in self.executed if f.symbol == symbol and f.at >= since]
 
     async def deposits(self, since: datetime) -> list[VenueDeposit]:

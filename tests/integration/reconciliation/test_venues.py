@@ -192,6 +192,33 @@ async def test_a_trade_that_is_undone_is_named_and_hides_nothing(desk: Rig) -> N
     assert len(await desk.world.rows("reconciliation_marks")) == 1
 
 
+async def test_a_market_that_is_not_listed_any_more(desk: Rig) -> None:
+    """Binance leaves out one whose fee it does not tell; its executions are there all the same."""
+    await desk.book(desk.account.execute("1", Side.SELL, ONE, 2500 * ONE))
+    desk.account.listed = ("DOGE-BTC",)
+    found = await desk.reconcile()
+    assert (found["status"], found["unread"]) == ("clean", []), await desk.breaks()
+    fill = desk.account.execute("2", Side.SELL, ONE, 2500 * ONE)
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    assert (one["kind"], one["facts"]["fill"]) == ("missing_in_ledger", "2")
+    desk.account.refused = ("ETH-EUR",)
+    await desk.book(fill)
+    found = await desk.reconcile()
+    assert (found["status"], found["breaks_opened"]) == ("failed", 0), await desk.breaks()
+    assert "ETH-EUR is no market any more" in found["unread"][0]["reason"]
+    assert [b["id"] for b in await desk.breaks()] == [one["id"]]
+    desk.account.refused = ()
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+
+
+async def test_a_listed_market_that_is_refused_is_not_compared(desk: Rig) -> None:
+    await desk.book(desk.account.execute("1", Side.SELL, ONE, 2500 * ONE))
+    desk.account.refused = ("ETH-EUR",)
+    found = await desk.reconcile()
+    assert (found["status"], found["venues"], await desk.breaks()) == ("failed", [], [])
+
+
 async def test_a_balance_that_no_item_explains(desk: Rig) -> None:
     desk.account.held["EUR"] -= 7 * ONE
     desk.account.execute("3", Side.SELL, ONE, 2500 * ONE)

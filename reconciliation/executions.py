@@ -84,7 +84,8 @@ class FillComparison:
     def _same(self, fill: Fill, known: KnownFill) -> Iterator[Item]:
         sizes = (fill.side, fill.price, fill.quantity, fill.quote_quantity)
         ours = (known.side, known.price, known.quantity, known.quote_quantity)
-        if sizes == ours and (fill.fee, fill.fee_asset) == (known.fee, known.fee_asset):
+        agree = sizes == ours and (fill.fee, fill.fee_asset) == (known.fee, known.fee_asset)
+        if agree and known.booked:
             return
         there, here = self._effects(fill), self._in_books(known)
         if _nonzero(there) == _nonzero(here) and known.corrected:
@@ -93,7 +94,9 @@ class FillComparison:
         self._explain(here, -1)
         said = f"booked: {known.quantity} for {known.quote_quantity}, fee {known.fee}"
         kind = BreakKind.FEE if sizes == ours else BreakKind.AMOUNT
-        yield self._item(fill, kind, said, booked=True, known=known)
+        if not known.booked:
+            kind, said = BreakKind.MISSING_IN_LEDGER, "its row stands, its entry is gone"
+        yield self._item(fill, kind, said, booked=known.booked, known=known)
 
     def _item(
         self,
@@ -133,7 +136,7 @@ class FillComparison:
 
     def _in_books(self, known: KnownFill) -> Effects:
         """With what a person has corrected of it since."""
-        effects = defaultdict(int, self._effects(known))
+        effects = defaultdict(int, self._effects(known) if known.booked else {})
         for code, units in known.corrected.items():
             effects[code] += units
         return effects

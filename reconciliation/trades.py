@@ -44,7 +44,7 @@ async def take(
     Raises Conflict `booked_already`: it came into the books since.
     """
     fill, venue = read(row.facts), row.facts["venue"]
-    if row.kind == BreakKind.MISSING_IN_LEDGER:
+    if row.kind == BreakKind.MISSING_IN_LEDGER and await _row(session, venue, fill) is None:
         return await _book(session, context, venue, fill)
     gone = row.kind == BreakKind.MISSING_AT_VENUE
     wanted = () if gone else postings(context.catalog, venue, fill)
@@ -112,8 +112,13 @@ async def _book(session: AsyncSession, context: Context, venue: str, fill: Fill)
         raise _booked() from error
     if not new:
         raise _booked()
-    stands = await session.get_one(FillRow, (venue, fill.symbol, fill.id))
+    stands = await _row(session, venue, fill)
+    assert stands is not None  # noqa: S101  (`book` made it)
     return stands.entry_id
+
+
+async def _row(session: AsyncSession, venue: str, fill: Fill) -> FillRow | None:
+    return await session.get(FillRow, (venue, fill.symbol, fill.id))
 
 
 def _booked() -> Conflict:

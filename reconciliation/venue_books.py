@@ -19,8 +19,10 @@ from reconciliation.parts import PREFIX
 _BALANCES = "select asset, sum(amount) from postings where account = %s group by asset"
 _FILLS = """
 select symbol, fill_id as id, venue_order_id as venue_id, side, price, quantity, quote_quantity,
-    fee, fee_asset, at
-from fills where venue = %s and at >= %s
+    fee, fee_asset, at, exists (
+        select from postings p where p.entry_id = f.entry_id and p.account = %(account)s
+    ) as booked
+from fills f where venue = %(venue)s and at >= %(since)s
 """
 # Also of Breaks that stand: whether they are gone must be looked at.
 _SYMBOLS = """
@@ -61,8 +63,9 @@ group by 1
 
 @dataclass(frozen=True, slots=True)
 class KnownFill:
-    """A row of `fills`: an execution that is in the books. `corrected`: the ledger's code -> units
-    by which people have changed since what it brought to our account."""
+    """A row of `fills`: an execution that is in the books, unless its entry is gone (not `booked`).
+    `corrected`: the ledger's code -> units by which people have changed since what it brought to
+    our account."""
 
     symbol: str
     id: str
@@ -74,6 +77,7 @@ class KnownFill:
     fee: int
     fee_asset: str
     at: datetime
+    booked: bool
     corrected: dict[str, int] = field(default_factory=dict)
 
 
@@ -194,7 +198,8 @@ async def read(context: Context, venue: Venue, since: datetime) -> VenueBooks:
         connection = await snapshot(session)
         held = await balances(connection, venue)
         async with connection.cursor(row_factory=class_row(KnownFill)) as cursor:
-            await cursor.execute(_FILLS, (venue.value, since))
+            values = {"venue": venue.value, "since": since, "account": exchange(venue)}
+            await cursor.execute(_FILLS, values)
             fills = {(f.symbol, f.id): f for f in await cursor.fetchall()}
         for name, code, units in await _corrected(connection, venue, "fill"):
             symbol, _, number = name.partition(":")

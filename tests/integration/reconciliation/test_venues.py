@@ -115,6 +115,31 @@ async def test_a_fill_removed_from_our_tables(desk: Rig) -> None:
     assert one["facts"]["booked"] is True  # its entry stands, and the balance agrees
 
 
+@pytest.mark.parametrize("table", ["journal_entries", "postings"])
+async def test_an_entry_of_a_fill_removed_from_the_ledger(desk: Rig, table: str) -> None:
+    """Named by its execution, not by three balances."""
+    fill = desk.account.execute("1", Side.SELL, ONE, 2500 * ONE)
+    await desk.book(fill)
+    entries = "(select entry_id from fills)"
+    desk.tamper(f"delete from postings where entry_id in {entries}")
+    if table == "journal_entries":
+        desk.tamper(f"delete from journal_entries where id in {entries}")
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    assert (one["kind"], one["facts"]["fill"]) == ("missing_in_ledger", "1")
+    assert one["facts"]["reason"] == "its row stands, its entry is gone"
+    assert (one["expected"], one["actual"]) == (f"0.{'0' * 18}", f"-1.{'0' * 18}")
+    await desk.resolve(one["id"], "book_trade", "somebody was here")
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+    again = replace(fill, fee=fill.fee * 2)
+    desk.account.executed, desk.account.held["EUR"] = [again], desk.account.held["EUR"] - fill.fee
+    await desk.reconcile()
+    [one] = await desk.breaks()
+    assert one["kind"] == "missing_in_ledger"
+    await desk.resolve(one["id"], "book_trade", "corrected by the venue besides")
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+
+
 async def test_a_fill_that_the_venue_does_not_show(desk: Rig) -> None:
     fill = desk.account.execute("5", Side.BUY, ONE, 2500 * ONE)
     await desk.book(fill)

@@ -37,13 +37,14 @@ from network_cursors c
 left join blocks b on b.network = c.network and b.number >= %(first)s
 where c.network = %(network)s group by c.number, c.hash
 """
-_LOST_MARK = "select hash from blocks where network = %s and number = %s"
+_LOWEST = "select number, hash from blocks where network = %s order by number limit 1"
 
 
 async def blocks(context: Context, network: Network, run_id: UUID, *, whole: bool) -> Part:
     """Every block from the first to the cursor is there, and names the one before as its parent.
 
-    whole: from the first block that was ever read, not from the last run's. Raises Unavailable.
+    whole: from the first block that is stored, not from the last run's. Which block was the first
+    one that was ever read a mark remembers: no stored block would tell. Raises Unavailable.
     """
     part = Part(f"blocks:{network.id}")
     async with context.database.read() as session:
@@ -57,9 +58,23 @@ async def blocks(context: Context, network: Network, run_id: UUID, *, whole: boo
         if ends is None:
             raise Unavailable(f"{network.id} is not followed yet")
         rows = await (await connection.execute(_BLOCKS, values)).fetchall()
+        lowest_now = await (await connection.execute(_LOWEST, (network.id,))).fetchone()
+        began = await marks.load(session, f"{part.name}:first")
     number, cursor_hash, count, lowest, highest, stored = ends
     part.compared = count
     part.facts = {"first": lowest, "last": highest}
+    if lowest_now is not None and (began is None or lowest_now[0] < began.position):
+        part.marks[f"{part.name}:first"] = lowest_now
+    elif began is not None and (lowest_now is None or lowest_now[0] > began.position):
+        facts = BlockFacts(
+            network=network.id,
+            first=began.position,
+            last=number if lowest_now is None else lowest_now[0] - 1,
+            hash=None,
+            expected_hash=None,
+            reason="these blocks were read once",
+        )
+        part.add(_difference(part, run_id, facts))
     for at, block_hash, before, parent, named in rows:
         gap = before != at - 1
         facts = BlockFacts(

@@ -123,12 +123,14 @@ async def _accepted(session: AsyncSession, found: Sequence[Difference]) -> set[s
 def is_same(explained: BreakRow, found: Difference) -> bool:
     """Whether it is the difference that was explained: by how much the two sides differ, not what
     they come to, which honest business changes. A withdrawal under way may be in the venue's
-    balance still, or not any more. What was only late is not explained for good."""
+    balance still, or not any more. What was only late is not explained for good, and a gap in the
+    blocks that has grown is another one."""
     was, by = _by(explained.expected, explained.actual), _by(found.expected, found.actual)
     if explained.kind == BreakKind.TIMING != found.kind:
         return False
     if was is None or by is None:
-        return (explained.expected, explained.actual) == (found.expected, found.actual)
+        same = (explained.expected, explained.actual) == (found.expected, found.actual)
+        return same and explained.facts.get("last") == found.facts.get("last")
     moving = [int(facts.get("moving_units", 0)) for facts in (explained.facts, found.facts)]
     return by - was in {0, moving[1], -moving[0], moving[1] - moving[0]}
 

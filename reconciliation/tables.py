@@ -51,7 +51,7 @@ class ReconciliationSchedule(Base):
 class ReconciliationMark(Base):
     """Up to where something is proved (`ledger`: seq and hash; `blocks:<network>`: number and
     hash; `venue:<name>`: the time that its items were read to). What lies behind is looked at by
-    runs on command."""
+    runs on command. `blocks:<network>:first` is the lowest block that was ever stored."""
 
     __tablename__ = "reconciliation_marks"
 

@@ -141,6 +141,31 @@ async def test_a_gap_in_the_blocks(rig: Rig) -> None:
     assert [b["kind"] for b in await rig.breaks()] == ["missing_in_ledger", "orphan"]
 
 
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_blocks_that_are_gone_from_the_beginning(rig: Rig, all_of_them: bool) -> None:
+    await rig.world.mine(10)
+    await rig.world.follow()
+    assert (await rig.reconcile("chain", trigger="schedule"))["status"] == "clean"
+    numbers = [row.number for row in await rig.world.rows("blocks")]
+    first, top = min(numbers), max(numbers)
+    kept = top + 1 if all_of_them else top - 5
+    rig.tamper(f"delete from blocks where number < {kept}")
+    found = await rig.reconcile("chain", trigger="schedule")
+    assert found["status"] == "breaks"
+    one = (await rig.breaks())[0]
+    assert (one["kind"], one["facts"]["first"], one["facts"]["last"]) == (
+        "missing_in_ledger", first, kept - 1,
+    )  # fmt: skip
+    if all_of_them:
+        return
+    await rig.resolve(one["id"], "explained", "a disk that was lost")
+    assert (await rig.reconcile("chain"))["status"] == "clean"
+    rig.tamper(f"delete from blocks where number = {kept}")
+    assert (await rig.reconcile("chain"))["breaks_opened"] == 1
+    [one] = await rig.breaks()
+    assert (one["facts"]["first"], one["facts"]["last"]) == (first, kept)
+
+
 async def test_an_entry_deleted_behind_the_triggers_back(rig: Rig) -> None:
     invoice, _ = await paid(rig)
     assert (await rig.reconcile())["status"] == "clean"

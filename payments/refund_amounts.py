@@ -58,17 +58,29 @@ def excess_units(
     pair: Pair,
     options: Mapping[Pair, OptionFact],
     currency_decimals: int,
+    gone: Mapping[Pair, int],
 ) -> int:
-    """What was paid too much, in base units of `pair`.
+    """What was paid too much and has not gone back, in base units of `pair`: one of those that
+    counted. `gone`: what went back of each, in its own base units.
 
     Paid in one asset alone it is exact: what came less what was printed. Otherwise the excess in
-    the currency is turned into the asset at its locked rate, rounded down.
+    the currency is turned into the asset at its locked rate, rounded down; and what went back in
+    another asset, at both locked rates, rounded up: it is owed once, not once in each asset.
     """
-    option = options[pair]
-    if {(d.network, d.asset) for d in counted} == {pair}:
-        return max(0, sum(d.amount for d in counted) - option.amount)
-    exact = Fraction(excess * SCALE * 10**option.decimals, option.rate * 10**currency_decimals)
-    return exact.numerator // exact.denominator
+    option, came = options[pair], dict[Pair, int]()
+    for deposit in counted:
+        key = deposit.network, deposit.asset
+        came[key] = came.get(key, 0) + deposit.amount
+    if set(came) == {pair}:
+        return max(0, came[pair] - option.amount - gone.get(pair, 0))
+    units = Fraction(excess * SCALE * 10**option.decimals, option.rate * 10**currency_decimals)
+    left = units.numerator // units.denominator
+    for other, amount in came.items():
+        paid = options[other]
+        back = min(amount, gone.get(other, 0)) * paid.rate
+        same = Fraction(back * 10**option.decimals, option.rate * 10**paid.decimals)
+        left -= -(-same.numerator // same.denominator)
+    return max(0, left)
 
 
 def out_of_inbox(deposits: Sequence[Deposit], amount: int) -> list[Deposit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from uuid import UUID
 
@@ -16,8 +17,10 @@ from ledger.journal import post
 from payments import heights as heights_of
 from payments import overdraft
 from payments.cases import Case, Outcome, judge, lock, save
+from payments.facts import Pair
 from payments.payout_facts import BACK
 from payments.payout_tables import Payout, Refund
+from payments.tables import Deposit
 from webhooks.events import emit
 
 
@@ -34,6 +37,29 @@ async def given_back(session: AsyncSession, invoice_id: UUID, network: str, asse
         )
     )
     return int(await session.scalar(query) or 0)
+
+
+async def gone_of_counted(
+    session: AsyncSession, invoice_id: UUID, uncounted: Collection[Deposit]
+) -> dict[Pair, int]:
+    """Base units that went back, or are on their way, less what surely was of deposits that do not
+    count, in the inbox: one that was resolved there, and what a customer asked for."""
+    query = (
+        select(Refund)
+        .join(Payout, Payout.id == Refund.payout_id)
+        .where(Refund.invoice_id == invoice_id, Payout.status.not_in(BACK))
+    )
+    numbers = {d.id for d in uncounted}
+    gone, of_inbox, out = Counter[Pair](), Counter[Pair](), Counter[Pair]()
+    for refund in await session.scalars(query):
+        gone[refund.network, refund.asset] += refund.amount
+        of_customer = refund.asked_by == "customer" and refund.variant == "custom"
+        if of_customer or refund.deposit_id in numbers:
+            of_inbox[refund.network, refund.asset] += refund.amount
+    for deposit in uncounted:  # what counts by now was perhaps asked for when it did not
+        if deposit.resolution == "refund":
+            out[deposit.network, deposit.asset] += deposit.amount
+    return {pair: units - min(of_inbox[pair], out[pair]) for pair, units in gone.items()}
 
 
 async def take_out(

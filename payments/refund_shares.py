@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,8 +20,9 @@ from payments.cases import Case, facts, lock
 from payments.facts import Assessment, Pair
 from payments.invoices import find as find_invoice
 from payments.payout_requests import Ground
+from payments.payout_tables import Refund
 from payments.payout_wanted import Wanted
-from payments.refund_inbox import given_back
+from payments.refund_inbox import given_back, gone_of_counted
 from payments.tables import Deposit
 
 
@@ -69,19 +70,28 @@ async def left_of(session: AsyncSession, case: Case, pair: Pair) -> int:
     return refund_amounts.remaining(deposits, await given_back(session, case.invoice.id, *pair))
 
 
-async def excess_of(session: AsyncSession, context: Context, case: Case, pair: Pair) -> int:
-    """What was paid too much and has not gone back, in base units of the pair.
-
-    Raises Conflict `not_overpaid`.
-    """
+async def excess_of(
+    session: AsyncSession, context: Context, case: Case, pair: Pair
+) -> tuple[int, list[Deposit]] | None:
+    """What was paid too much and has not gone back, in base units of the pair, and its deposits
+    that counted. None: nothing was, as far as it is confirmed, or not in this pair."""
     answer = await _assessed(session, context, case)
-    if not answer.excess or pair not in case.options:
-        raise Conflict("this invoice is not overpaid", code="not_overpaid")
-    counted = [d for d in case.deposits if answer.verdicts[d.id].counted]
+    there = [d for d in case.deposits if d.status != "orphaned"]
+    uncounted = [d for d in there if not answer.verdicts[d.id].counted]
+    counted = [d for d in there if d not in uncounted and d.status == "confirmed"]
+    of_pair = [d for d in counted if (d.network, d.asset) == pair]
+    excess = min(answer.excess, answer.confirmed - case.invoice.amount)
+    if excess <= 0 or not of_pair:
+        return None
     units = refund_amounts.excess_units(
-        answer.excess, counted, pair, case.options, case.invoice.currency_decimals
+        excess,
+        counted,
+        pair,
+        case.options,
+        case.invoice.currency_decimals,
+        await gone_of_counted(session, case.invoice.id, uncounted),
     )
-    return max(0, units - await given_back(session, case.invoice.id, *pair))
+    return min(units, await left_of(session, case, pair)), of_pair
 
 
 async def of_request(
@@ -97,7 +107,10 @@ async def of_request(
         raise Invalid.of("amount", "goes with the variant custom only")
     units = left
     if request.variant == "overpaid":
-        units = min(left, await excess_of(session, context, case, pair))
+        excess = await excess_of(session, context, case, pair)
+        if excess is None:
+            raise Conflict("this invoice is not overpaid", code="not_overpaid")
+        units, deposits = excess
     if units == 0:
         raise Conflict("all of it went back, or is on its way", code="nothing_refundable")
     return share_of(context, pair, units, deposits)
@@ -119,11 +132,23 @@ async def of_customer(
     over = [d for d in refund_amounts.returnable(case.deposits) if d.inbox_reason == "overpaid"]
     for deposit in over:
         pair = deposit.network, deposit.asset
-        left = await left_of(session, case, pair)
-        units = min(left, await excess_of(session, context, case, pair))
-        if units:
-            found.append(("overpaid", share_of(context, pair, units, [deposit])))
+        excess = await excess_of(session, context, case, pair)
+        if excess is not None and excess[0]:
+            found.append(("overpaid", share_of(context, pair, excess[0], [deposit])))
     return found
+
+
+async def of_asked(session: AsyncSession, context: Context, case: Case, asked: Refund) -> Share:
+    """What a customer asked for, if it still waits: since then it may have gone back otherwise, or
+    a fork may have taken it. Raises Conflict `nothing_refundable`."""
+    for variant, share in await of_customer(session, context, case):
+        same = (variant, share.network.id, share.token.asset.symbol) == (
+            asked.variant, asked.network, asked.asset,
+        )  # fmt: skip
+        if same and asked.amount <= share.units:
+            # Out of the inbox goes the newest first, and what he asked about came before the rest.
+            return replace(share, units=asked.amount, deposits=share.deposits[::-1])
+    raise Conflict("less than this waits to go back by now", code="nothing_refundable")
 
 
 def wanted(on: Ground, share: Share, address: str, fee: str | None) -> Wanted:

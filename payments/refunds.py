@@ -31,6 +31,7 @@ from payments.refund_shares import (
     case_of,
     excess_of,
     left_of,
+    of_asked,
     of_customer,
     of_request,
     share_of,
@@ -90,7 +91,10 @@ async def resolve(
     pair = deposit.network, deposit.asset
     left = deposit.amount if deposit.held else await left_of(session, case, pair)
     if deposit.inbox_reason == "overpaid":
-        left = min(left, await excess_of(session, context, case, pair))
+        excess = await excess_of(session, context, case, pair)
+        left = excess[0] if excess is not None else 0
+    if left == 0:
+        raise Conflict("all of it went back, or is on its way", code="nothing_refundable")
     share = share_of(context, pair, min(left, deposit.amount), [deposit])
     to = payout_requests.address_of(on, share.network, address)
     row = _row(case, share, "full", to, "merchant", on)
@@ -147,11 +151,7 @@ async def confirm(
     if row.payout_id is not None or row.rejected is not None:
         raise Conflict("this refund waits for nobody's word", code="refund_not_open")
     on = await ground(session, context, merchant_id, [row.address])
-    pair = row.network, row.asset
-    if row.amount > await left_of(session, case, pair):
-        raise Conflict("less than this remains refundable by now", code="nothing_refundable")
-    _, deposits = refund_amounts.choose(case.deposits, row.asset, row.network)
-    share = share_of(context, pair, row.amount, deposits)
+    share = await of_asked(session, context, case, row)
     return await _pay(session, context, on, case, share, row, fee, initiator)
 
 

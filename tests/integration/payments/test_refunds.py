@@ -34,10 +34,10 @@ def customer() -> str:
     return str(Account.create().address).lower()
 
 
-async def paid(shop: Leaving, amount: int = PRICE, **more: Any) -> dict[str, Any]:
+async def paid(shop: Leaving, asset: str = "ETH", amount: int = PRICE) -> dict[str, Any]:
     """An invoice of 25 USD (0.01 ETH), paid and confirmed."""
-    invoice: dict[str, Any] = await shop.world.invoice(**more)
-    await shop.world.pay(invoice, amount=amount)
+    invoice: dict[str, Any] = await shop.world.invoice()
+    await shop.world.pay(invoice, asset, amount=amount)
     await shop.world.mine(3)
     await shop.world.follow()
     return invoice
@@ -60,6 +60,26 @@ async def resolve(shop: Leaving, invoice: dict[str, Any], address: str | None) -
         return await refunds.resolve(
             session, context, shop.world.merchant_id, ids.read("dep", deposit["id"]), address, KEY
         )
+
+
+async def ask(shop: Leaving, invoice: dict[str, Any], to: str) -> list[dict[str, Any]]:
+    context = shop.world.context
+    async with context.database.begin() as session:
+        return await refunds.ask(session, context, ids.read("inv", invoice["id"]), to)
+
+
+async def confirm(shop: Leaving, asked: dict[str, Any]) -> dict[str, Any]:
+    context = shop.world.context
+    async with context.database.begin() as session:
+        return await refunds.confirm(
+            session, context, shop.world.merchant_id, ids.read("ref", asked["id"]), None, KEY
+        )
+
+
+async def not_confirmed(shop: Leaving, asked: dict[str, Any]) -> str:
+    with pytest.raises(Conflict) as caught:
+        await confirm(shop, asked)
+    return caught.value.code
 
 
 async def refused(shop: Leaving, invoice: dict[str, Any], **request: Any) -> str:
@@ -257,31 +277,199 @@ async def test_a_mark_afterwards_makes_no_money(shop: Leaving) -> None:
 
 async def test_a_customer_asks_and_the_merchant_confirms(shop: Leaving) -> None:
     invoice, wrong, to = await late(shop), customer(), customer()
-    context, merchant_id = shop.world.context, shop.world.merchant_id
-    number = ids.read("inv", invoice["id"])
     before = await shop.world.balances()
-    async with context.database.begin() as session:
-        [mistyped] = await refunds.ask(session, context, number, wrong)
-    async with context.database.begin() as session:
-        [asked] = await refunds.ask(session, context, number, to)
+    [mistyped] = await ask(shop, invoice, wrong)
+    [asked] = await ask(shop, invoice, to)
     assert (asked["status"], asked["reasons"]) == ("requested", ["merchant_confirmation"])
     assert (await shop.show_refund(mistyped))["status"] == "rejected", "replaced"
     assert await shop.world.balances() == before, "nothing is set aside before the merchant's word"
-    async with context.database.begin() as session:
-        done = await refunds.confirm(
-            session, context, merchant_id, ids.read("ref", asked["id"]), None, KEY
-        )
+    done = await confirm(shop, asked)
     assert (done["id"], done["status"], done["asked_by"]) == (asked["id"], "requested", "customer")
-    async with context.database.begin() as session:
-        with pytest.raises(Conflict):
-            await refunds.confirm(
-                session, context, merchant_id, ids.read("ref", asked["id"]), None, KEY
-            )
+    assert await not_confirmed(shop, asked) == "refund_not_open"
     await shop.finish()
     assert (await shop.show_refund(asked))["status"] == "paid"
     assert await shop.world.node.balance(to) == PRICE
-    async with context.database.begin() as session:
-        with pytest.raises(Conflict) as nothing:
-            await refunds.ask(session, context, number, to)
+    with pytest.raises(Conflict) as nothing:
+        await ask(shop, invoice, to)
     assert nothing.value.code == "nothing_refundable"
     await shop.assert_sound()
+
+
+@pytest.mark.parametrize("first", ["merchant", "customer"])
+async def test_excess_that_both_give_back_leaves_once(shop: Leaving, first: str) -> None:
+    """The customer asks for it, and the merchant refunds it himself as well, in either order."""
+    invoice, to = await paid(shop, amount=PRICE + PRICE // 2), customer()
+    [asked] = await ask(shop, invoice, to)
+    assert asked["variant"] == "overpaid"
+    if first == "merchant":
+        await shop.refund(invoice, "overpaid", address=to)
+        assert await not_confirmed(shop, asked) == "nothing_refundable"
+    else:
+        await confirm(shop, asked)
+        assert await refused(shop, invoice, variant="overpaid") == "nothing_refundable"
+    await shop.finish()
+    assert await shop.world.node.balance(to) == PRICE // 2
+    await shop.assert_sound()
+
+
+@pytest.mark.parametrize("first", ["refunds", "credits", "customer"])
+async def test_late_money_that_both_give_back_leaves_once(shop: Leaving, first: str) -> None:
+    invoice, to = await late(shop), customer()
+    [asked] = await ask(shop, invoice, to)
+    if first == "customer":
+        await confirm(shop, asked)
+        with pytest.raises(Conflict) as again:
+            await resolve(shop, invoice, to)
+        assert again.value.code == "already_resolved"
+    elif first == "refunds":
+        await resolve(shop, invoice, to)
+        assert await not_confirmed(shop, asked) == "nothing_refundable"
+    else:  # it pays the invoice: it is no longer the customer's to ask for
+        context, [deposit] = shop.world.context, (await shop.world.show(invoice))["deposits"]
+        async with context.database.begin() as session:
+            await decisions.resolve(
+                session, context, None, ids.read("dep", deposit["id"]), "credit"
+            )
+        assert await not_confirmed(shop, asked) == "nothing_refundable"
+    await shop.finish()
+    assert await shop.world.node.balance(to) == (0 if first == "credits" else PRICE)
+    await shop.assert_sound()
+
+
+async def too_much_and_late(shop: Leaving) -> dict[str, Any]:
+    """0.005 ETH too much, and 0.003 ETH that came late."""
+    invoice = await paid(shop, amount=PRICE + PRICE // 2)
+    await shop.world.advance(1000)
+    await shop.world.follow()
+    await shop.world.pay(invoice, amount=3 * 10**15)
+    await shop.world.mine(3)
+    await shop.world.follow()
+    return invoice
+
+
+@pytest.mark.parametrize("order", [("custom", "overpaid"), ("overpaid", "custom")])
+async def test_two_requests_of_one_customer_are_both_confirmed(
+    shop: Leaving, order: tuple[str, str]
+) -> None:
+    invoice, to = await too_much_and_late(shop), customer()
+    asked = {one["variant"]: one for one in await ask(shop, invoice, to)}
+    amounts = {variant: one["amount"] for variant, one in asked.items()}
+    assert amounts == {"custom": "0.003000000000000000", "overpaid": "0.005000000000000000"}
+    for variant in order:
+        await confirm(shop, asked[variant])
+    assert await refused(shop, invoice, variant="overpaid") == "nothing_refundable"
+    await shop.finish()
+    assert await shop.world.node.balance(to) == 8 * 10**15
+    assert ("inbox", "ETH") not in await shop.world.balances()
+    await shop.assert_sound()
+
+
+async def test_confirmed_and_refunded_at_once_leaves_once(shop: Leaving) -> None:
+    """All of it waits for the invoice's row: whoever is second finds nothing."""
+    invoice, to = await too_much_and_late(shop), customer()
+    asked = await ask(shop, invoice, to)
+    results = await asyncio.gather(
+        *(confirm(shop, one) for one in asked),
+        *(confirm(shop, one) for one in asked),
+        resolve(shop, invoice, to),
+        shop.refund(invoice, "overpaid", address=to),
+        return_exceptions=True,
+    )
+    done = [one for one in results if not isinstance(one, BaseException)]
+    assert all(not isinstance(r, BaseException) or isinstance(r, Conflict) for r in results)
+    assert len(done) == 2, results
+    await shop.finish()
+    assert await shop.world.node.balance(to) == 8 * 10**15
+    await shop.assert_sound()
+
+
+async def test_the_excess_refunded_alone_leaves_late_money_where_it_is(shop: Leaving) -> None:
+    invoice = await too_much_and_late(shop)
+    await shop.refund(invoice, "overpaid", address=customer())
+    assert (await shop.world.balances())["inbox", "ETH"] == -3 * 10**15
+    [asked] = await ask(shop, invoice, customer())
+    assert (asked["variant"], asked["amount"]) == ("custom", "0.003000000000000000")
+
+
+async def test_a_part_that_went_back_is_asked_for_no_more(shop: Leaving) -> None:
+    invoice, to = await paid(shop, amount=PRICE + PRICE // 2), customer()
+    [asked] = await ask(shop, invoice, to)
+    part = await shop.refund(invoice, "custom", amount="0.002", address=to)
+    assert await not_confirmed(shop, asked) == "nothing_refundable"
+    assert (await shop.show_refund(asked))["status"] == "requested", "the merchant may reject it"
+    await shop.reject(
+        (await shop.world.rows("refunds", id=ids.read("ref", part["id"])))[0].payout_id
+    )
+    await confirm(shop, asked)
+    assert await refused(shop, invoice, variant="overpaid") == "nothing_refundable"
+    rest = await shop.refund(invoice, "custom", amount="0.01", address=to)
+    assert rest["amount"] == "0.010000000000000000"
+    await shop.finish()
+    assert await shop.world.node.balance(to) == PRICE + PRICE // 2
+    await shop.assert_sound()
+
+
+async def test_all_of_the_excess_went_back_in_parts(shop: Leaving) -> None:
+    invoice = await paid(shop, amount=PRICE + PRICE // 2)
+    await shop.refund(invoice, "custom", amount="0.005", address=customer())
+    with pytest.raises(Conflict) as nothing:
+        await resolve(shop, invoice, customer())
+    assert nothing.value.code == "nothing_refundable"
+
+
+async def test_money_that_a_fork_took_back_is_not_given_back(shop: Leaving) -> None:
+    """A fork between the request and the merchant's word; in its new block it is there again."""
+    invoice, to = await paid(shop), customer()
+    sent = await shop.world.pay(invoice, amount=PRICE // 2)
+    raw = await shop.world.node.raw(sent)
+    await shop.world.mine(2)
+    await shop.world.follow()
+    [asked] = await ask(shop, invoice, to)
+    await shop.world.node.reorg(3)
+    await shop.world.follow()
+    assert await not_confirmed(shop, asked) == "nothing_refundable"
+    await shop.world.node.receipt(await shop.world.node.rpc("eth_sendRawTransaction", raw))
+    await shop.world.follow()
+    assert await not_confirmed(shop, asked) == "nothing_refundable", "not deep enough yet"
+    assert await refused(shop, invoice, variant="overpaid") == "not_overpaid"
+    await shop.world.mine(3)
+    await shop.world.follow()
+    await confirm(shop, asked)
+    await shop.finish()
+    assert await shop.world.node.balance(to) == PRICE // 2
+    await shop.assert_sound()
+
+
+async def test_excess_that_flips_back_is_not_refunded_twice(shop: Leaving) -> None:
+    """Another block has it, so another row: what went back of the first one still counts."""
+    invoice, to = await paid(shop), customer()
+    raw = await shop.world.node.raw(await shop.world.pay(invoice, amount=PRICE // 2))
+    await shop.world.mine(2)
+    await shop.world.follow()
+    await resolve(shop, invoice, to)
+    await shop.world.node.reorg(3, (raw, 1))
+    await shop.world.follow()
+    await shop.world.mine(3)
+    await shop.world.follow()
+    assert await refused(shop, invoice, variant="overpaid") == "nothing_refundable"
+    with pytest.raises(Conflict):
+        await ask(shop, invoice, to)
+    await shop.finish()
+    assert await shop.world.node.balance(to) == PRICE // 2
+    await shop.assert_sound()
+
+
+async def test_excess_paid_in_two_assets_goes_back_once(shop: Leaving) -> None:
+    """15 USD in USDC and 20 USD in ETH for 25: the 10 too much, in whichever is asked first."""
+    invoice = await paid(shop, "USDC", 15 * 10**6)
+    await shop.world.pay(invoice, amount=8 * 10**15)
+    await shop.world.mine(3)
+    await shop.world.follow()
+    [asked] = await ask(shop, invoice, customer())
+    assert (asked["amount"], asked["asset"]) == ("0.004000000000000000", "ETH")
+    part = {"variant": "overpaid", "fee": "house"}
+    refund = await shop.refund(invoice, **part, asset="USDC")
+    assert refund["amount"] == "10.000000"
+    assert await refused(shop, invoice, **part, asset="ETH") == "nothing_refundable"
+    assert await refused(shop, invoice, **part, asset="USDC") == "nothing_refundable"
+    assert await not_confirmed(shop, asked) == "nothing_refundable"

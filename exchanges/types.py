@@ -175,16 +175,19 @@ class WithdrawalOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueDeposit:
-    """Money that reached the venue. `tx_hash` in lower case, with 0x."""
+    """Money that reached the venue: coins by a network, fiat by a bank (`network`, `address` and
+    `tx_hash` None). `amount` is what the account got, `fee` what the venue says that it kept of it
+    besides. `tx_hash` in lower case, with 0x."""
 
     id: str
     asset: str
-    network: str
+    network: str | None
     address: str | None
     amount: int
     tx_hash: str | None
     status: TransferStatus
     at: datetime
+    fee: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,7 +87,7 @@ class TransferFacts(TypedDict):
     direction: str
     transfer: str
     client_id: str | None
-    network: str
+    network: str | None
     address: str | None
     tx_hash: str | None
     status: str

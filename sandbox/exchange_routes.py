@@ -45,6 +45,14 @@ class Theft(schemas.Body):
     address: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 
+class BankTransfer(schemas.Body):
+    """What a bank brings; the venue keeps `fee` of it."""
+
+    asset: schemas.Symbol
+    amount: schemas.Amount
+    fee: schemas.Amount | None = None
+
+
 def router(control: Path) -> APIRouter:
     """The paths; any valid key may use them. `control` is a file that says how the simulators are
     reached."""
@@ -56,6 +64,7 @@ def router(control: Path) -> APIRouter:
         ("GET", "/orders", handlers.orders),
         ("POST", "/mid", handlers.mid),
         ("POST", "/withdrawals", handlers.withdraw),
+        ("POST", "/fiat_deposits", handlers.bring_fiat),
     ):
         routes.add_api_route(path, handler, methods=[method], response_model=schemas.Shown)
     return routes
@@ -80,6 +89,13 @@ class Handlers:
     async def withdraw(self, venue: str, body: Theft, request: Request, caller: Caller) -> Response:
         """Takes money of our account out of the venue, as a thief with its keys would."""
         return await self._change(venue, "withdrawals", body, request, caller)
+
+    async def bring_fiat(
+        self, venue: str, body: BankTransfer, request: Request, caller: Caller
+    ) -> Response:
+        """A bank's transfer arrives at the venue: announced at once, in the balance a second
+        later. `id` is the simulator's; what the venue calls it, its history says."""
+        return await self._change(venue, "fiat_deposits", body, request, caller)
 
     async def clear_faults(self, venue: str, caller: Caller) -> dict[str, Any]:
         """Takes back what has not happened yet."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from core.clock import wall
 from core.errors import OrderRefused, VenueUnavailable
-from exchanges.binance import streams, transfers
+from exchanges.binance import fiat, streams, transfers
 from exchanges.binance.client import Client
 from exchanges.binance.errors import NotShown, reading
 from exchanges.binance.markets import native, parse_balances, parse_book, parse_markets
@@ -191,6 +191,9 @@ class Binance:
                 each = [transfers.parse_deposit(row, self._networks) for row in rows]
                 found |= {deposit.id: deposit for deposit in each}
         return sorted(found.values(), key=lambda deposit: (deposit.at, deposit.id))
+
+    async def fiat_deposits(self, since: datetime) -> list[VenueDeposit]:
+        return await fiat.deposits(self._client, since)
 
     async def withdrawal_rule(self, asset: str, network: str) -> WithdrawalRule:
         entry = await self._entry(asset, self._networks.word(network))

@@ -10,6 +10,7 @@ from exchanges.coinbase.rest import Rest
 from exchanges.types import Balance
 
 ACCOUNTS = "/api/v3/brokerage/accounts"
+CRYPTO, FIAT = "CRYPTO", "FIAT"
 _PAGE = 250
 
 
@@ -23,11 +24,11 @@ async def balances(rest: Rest) -> dict[str, Balance]:
     return found
 
 
-async def wallets(rest: Rest) -> dict[str, str]:
-    """The wallet's id by crypto asset, for transfers; the default one where there are several."""
+async def wallets(rest: Rest, kind: str = CRYPTO) -> dict[str, str]:
+    """The wallet's id by asset of that kind, for transfers; the default one of several."""
     found: dict[str, str] = {}
     async for entry in rest.pages(ACCOUNTS, "accounts", {"limit": _PAGE}):
-        if reading.words(entry, "type").removeprefix("ACCOUNT_TYPE_") == "CRYPTO":
+        if reading.words(entry, "type").removeprefix("ACCOUNT_TYPE_") == kind:
             asset = reading.text(entry, "currency")
             if asset not in found or entry.get("default") is True:
                 found[asset] = reading.text(entry, "uuid")

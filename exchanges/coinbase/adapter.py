@@ -117,6 +117,9 @@ class Coinbase:
     async def deposits(self, since: datetime) -> list[VenueDeposit]:
         return await self._transfers.deposits(since)
 
+    async def fiat_deposits(self, since: datetime) -> list[VenueDeposit]:
+        return await self._transfers.fiat_deposits(since)
+
     async def withdrawal_rule(self, asset: str, network: str) -> WithdrawalRule:
         return await self._transfers.rule(asset, network)
 

@@ -8,7 +8,7 @@ creates nothing and gives the first transaction again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,7 @@ _PAGE = 100
 _MOVE = "mov"
 _MOST_PAGES = 1000
 _KINDS = ("send", "receive")
+_FROM_BANK = ("fiat_deposit",)
 _ENDED_BADLY = ("failed", "expired", "canceled", "cancelled")
 _INSIDE = "off_blockchain"
 
@@ -120,17 +121,34 @@ class Transfers:
         ]
         return sorted(found, key=lambda each: each.at)
 
+    async def fiat_deposits(self, since: datetime) -> list[VenueDeposit]:
+        """What banks brought into fiat wallets, oldest first; a fee that was taken before is not
+        told."""
+        wallets = await accounts.wallets(self._rest, accounts.FIAT)
+        found = [
+            _fiat_deposit(entry, asset, change)
+            async for asset, entry, change in self._changes(wallets, _FROM_BANK, since)
+        ]
+        return sorted(found, key=lambda each: each.at)
+
     # -- reading
 
     async def _moved(self, since: datetime) -> AsyncIterator[tuple[str, Mapping[str, Any], int]]:
-        """Asset, transaction and change of each transfer; a list is newest first."""
+        """Asset, transaction and change of each transfer of coins."""
         self._wallets = await accounts.wallets(self._rest)
-        for asset, wallet in list(self._wallets.items()):
+        async for found in self._changes(self._wallets, _KINDS, since):
+            yield found
+
+    async def _changes(
+        self, wallets: Mapping[str, str], kinds: Collection[str], since: datetime
+    ) -> AsyncIterator[tuple[str, Mapping[str, Any], int]]:
+        """Asset, transaction and change of each of these kinds; a list is newest first."""
+        for asset, wallet in list(wallets.items()):
             async for entry in self._pages(f"{WALLETS}/{wallet}/transactions"):
                 # Whole seconds: one that is dated before us may be of our second.
                 if reading.moment(entry, "created_at") < since.replace(microsecond=0):
                     break
-                if entry.get("type") in _KINDS:
+                if entry.get("type") in kinds:
                     yield asset, entry, _change(entry, asset)
 
     def _withdrawal(self, entry: Mapping[str, Any], asset: str) -> VenueWithdrawal:
@@ -203,6 +221,21 @@ class Transfers:
         """CAIP-2; of a network that is not configured, Coinbase's word as it is."""
         word = reading.words(on, "network_name")
         return self._caip.get(word, word or _INSIDE)
+
+
+def _fiat_deposit(entry: Mapping[str, Any], asset: str, change: int) -> VenueDeposit:
+    if change <= 0:
+        raise UnreadableAnswer("a deposit from a bank brings nothing")
+    return VenueDeposit(
+        id=reading.text(entry, "id"),
+        asset=asset,
+        network=None,
+        address=None,
+        amount=change,
+        tx_hash=None,
+        status=_status(entry, {}, needs_hash=False),
+        at=reading.moment(entry, "created_at"),
+    )
 
 
 def _idem(client_id: str) -> str:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from sandbox.exchanges import binance_account as account
 from sandbox.exchanges import binance_faults as faults
+from sandbox.exchanges import binance_fiat as fiat
 from sandbox.exchanges import binance_market as market
 from sandbox.exchanges import binance_orders as orders
 from sandbox.exchanges import binance_security as security
@@ -97,6 +98,9 @@ ENDPOINTS: MappingProxyType[tuple[str, str], Endpoint] = MappingProxyType(
         ),
         ("GET", "/sapi/v1/capital/deposit/hisrec"): Endpoint(
             handler=wallet.deposits, operation=Operation.ANY, known=None
+        ),
+        ("GET", "/sapi/v1/fiat/orders"): Endpoint(
+            handler=fiat.orders, operation=Operation.ANY, uid_weight=45_000, known=None
         ),
         ("POST", "/sapi/v1/capital/withdraw/apply"): Endpoint(
             handler=wallet.withdraw, operation=Operation.WITHDRAW, uid_weight=600, known=None

@@ -12,7 +12,13 @@ from typing import Any
 
 from exchanges.numbers import show
 from sandbox.exchanges import coinbase_shapes as shapes
-from sandbox.exchanges.types import SimDeposit, SimFill, SimWithdrawal, TransferStatus
+from sandbox.exchanges.types import (
+    SimDeposit,
+    SimFiatDeposit,
+    SimFill,
+    SimWithdrawal,
+    TransferStatus,
+)
 
 
 def deposit(deposit: SimDeposit, words: Mapping[str, str]) -> dict[str, Any]:
@@ -30,6 +36,16 @@ def deposit(deposit: SimDeposit, words: Mapping[str, str]) -> dict[str, Any]:
             "resource": f"{words[deposit.network]}_network",
             "currency": deposit.asset,
         },
+    }
+
+
+def fiat_deposit(deposit: SimFiatDeposit) -> dict[str, Any]:
+    """What the wallet got; a fee that the venue kept is told nowhere."""
+    credited = deposit.status is TransferStatus.CREDITED
+    return {
+        **_transaction("fiat", deposit.id, deposit.asset, "fiat_deposit", deposit.at),
+        "status": "completed" if credited else "pending",
+        "amount": {"amount": show(deposit.credited), "currency": deposit.asset},
     }
 
 

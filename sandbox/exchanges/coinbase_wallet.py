@@ -153,7 +153,7 @@ class Wallet:
         return say({"data": money.withdrawal(sent, self._words)}, 201)
 
     def transactions(self, call: Call) -> web.Response:
-        """Newest first: deposits, sends, and the fills of Advanced Trade, all in one list."""
+        """Newest first: what came, what was sent, and fills of Advanced Trade, in one list."""
         return _page(call, self._all(self._asset(call)))
 
     def transaction(self, call: Call) -> web.Response:
@@ -172,6 +172,7 @@ class Wallet:
         dated += [
             (w.at, money.withdrawal(w, self._words)) for w in here.withdrawals() if w.asset == asset
         ]
+        dated += [(d.at, money.fiat_deposit(d)) for d in here.fiat_deposits() if d.asset == asset]
         for fill in here.fills():
             if asset in fill.symbol.split("-"):
                 dated.append((fill.at, money.fill(fill, asset)))

@@ -23,7 +23,7 @@ MOST_TIMES = 1_000_000
 
 def application(simulators: Mapping[Venue, Simulator], secret: str) -> web.Application:
     """`/health`, and for each venue `faults` (POST, DELETE), `orders`, `mid`, `adjust`,
-    `withdrawals`."""
+    `withdrawals`, `fiat_deposits`."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -42,6 +42,7 @@ def application(simulators: Mapping[Venue, Simulator], secret: str) -> web.Appli
             web.post("/{venue}/mid", control.set_mid),
             web.post("/{venue}/adjust", control.adjust),
             web.post("/{venue}/withdrawals", control.withdraw),
+            web.post("/{venue}/fiat_deposits", control.bring_fiat),
         ]
     )
     return made
@@ -115,6 +116,20 @@ class Control:
         except Rejected as rejected:
             raise _wrong("amount", f"refused by the venue: {rejected.reason}") from None
         return web.json_response({"id": gone.id, "fee": show(gone.fee)})
+
+    async def bring_fiat(self, request: web.Request) -> web.Response:
+        """A bank's transfer arrives: announced now, credited a moment later."""
+        simulator, body = self._simulator(request), await request.json()
+        asset = _one_of(body, "asset", simulator.banks.assets)
+        amount = _positive(body.get("amount"), "amount")
+        fee = body.get("fee")
+        try:
+            sent = simulator.banks.send(asset, amount, 0 if fee is None else _positive(fee, "fee"))
+        except Rejected:
+            problem = f"is more than the fee, and no finer than {asset} is"
+            raise _wrong("amount", problem) from None
+        shown = {"id": sent.id, "asset": asset, "credited": show(sent.credited)}
+        return web.json_response({**shown, "status": sent.status})
 
     def _simulator(self, request: web.Request) -> Simulator:
         found = self._simulators.get(request.match_info["venue"])  # type: ignore[call-overload]

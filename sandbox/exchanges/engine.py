@@ -12,6 +12,7 @@ from core.clock import wall
 from exchanges.numbers import ONE
 from exchanges.types import Venue
 from sandbox.exchanges.accounts import OURS, OUTSIDE, Accounts
+from sandbox.exchanges.banks import CLEARING_MS, Banks
 from sandbox.exchanges.faults import Fault, FaultBox
 from sandbox.exchanges.markets import DIALECTS, OPENING
 from sandbox.exchanges.news import News
@@ -26,6 +27,7 @@ from sandbox.exchanges.types import (
     SimBook,
     SimDeposit,
     SimEvent,
+    SimFiatDeposit,
     SimFill,
     SimMarket,
     SimNetworkRule,
@@ -72,6 +74,7 @@ class Simulator:
         self._news = News()
         self._open(opening)
         self.transfers = Transfers(self.dialect, self.accounts, self.store, self.rules, now=now_ms)
+        self.banks = Banks(self.accounts, self.store, now=now_ms)
         self.trading = Trading(
             self.dialect,
             self.accounts,
@@ -187,6 +190,15 @@ class Simulator:
 
     def deposits(self, since_ms: int = 0) -> list[SimDeposit]:
         return [deposit for deposit in self.transfers.deposits() if deposit.at >= since_ms]
+
+    def fiat_deposits(self, since_ms: int = 0) -> list[SimFiatDeposit]:
+        """By when each was announced, oldest first."""
+        return [deposit for deposit in self.banks.deposits if deposit.at >= since_ms]
+
+    def clear_banks(self, after_ms: int = CLEARING_MS) -> None:
+        """Credits what banks announced so long ago."""
+        if self.banks.clear(after_ms):
+            self.tell_balances()
 
     def withdraw(
         self, *, client_id: str | None, asset: str, network: str, address: str, amount: int

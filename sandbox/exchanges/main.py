@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -80,6 +80,14 @@ async def follow(watch: ChainWatch) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
+async def clear(simulators: Collection[Simulator]) -> None:
+    """For ever: credits what banks have announced."""
+    while True:
+        for simulator in simulators:
+            simulator.clear_banks()
+        await asyncio.sleep(POLL_SECONDS)
+
+
 async def serve(
     application: web.Application, bound: socket.socket, tls: ssl.SSLContext | None = None
 ) -> web.AppRunner:
@@ -103,6 +111,7 @@ async def run(directory: Path, sockets: Mapping[str, socket.socket]) -> None:
             stack.callback(simulator.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         following = [asyncio.create_task(follow(w)) for w in watches(all_, simulators, session)]
+        following.append(asyncio.create_task(clear(simulators.values())))
         for task in following:
             stack.callback(task.cancel)
         for application, name, context in (

@@ -12,18 +12,20 @@ from typing import Any, TypeVar
 from sandbox.exchanges.types import (
     OrderStatus,
     SimDeposit,
+    SimFiatDeposit,
     SimFill,
     SimOrder,
     SimWithdrawal,
     TransferStatus,
 )
 
-Row = TypeVar("Row", SimOrder, SimFill, SimDeposit, SimWithdrawal)
+Row = TypeVar("Row", SimOrder, SimFill, SimDeposit, SimFiatDeposit, SimWithdrawal)
 
 _TABLES: dict[type[Any], str] = {
     SimOrder: "orders",
     SimFill: "fills",
     SimDeposit: "deposits",
+    SimFiatDeposit: "fiat_deposits",
     SimWithdrawal: "withdrawals",
 }
 _OTHERS = """

@@ -61,7 +61,8 @@ class TransferStatus(StrEnum):
     """Where a deposit or a withdrawal is."""
 
     PENDING = "pending"
-    """A deposit without enough confirmations; a withdrawal that is not signed yet."""
+    """A deposit without enough confirmations, or one that a bank has announced; a withdrawal that
+    is not signed yet."""
     CREDITED = "credited"
     """A deposit in the balance."""
     SENT = "sent"
@@ -196,6 +197,23 @@ class SimDeposit:
     confirmations: int
     status: TransferStatus
     at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimFiatDeposit:
+    """A bank's transfer to our account. `amount` is what was sent; the venue keeps `fee` of it."""
+
+    id: str
+    asset: str
+    amount: int
+    fee: int
+    status: TransferStatus
+    at: int
+    changed_at: int
+
+    @property
+    def credited(self) -> int:
+        return self.amount - self.fee
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -441,6 +441,30 @@ class ExchangeSuite:
         receipt = chain.rpc("eth_getTransactionReceipt", found.tx_hash)
         assert receipt["to"] == ELSEWHERE
 
+    async def test_a_bank_brings_fiat(
+        self, exchange: Exchange, world: World, since: datetime
+    ) -> None:
+        before = await exchange.balances()
+        banks = world.simulator.banks
+        banks.send("EUR", parse("1000.50"), 0)
+        (pending,) = await exchange.fiat_deposits(since)
+        assert (pending.status, pending.asset) == (TransferStatus.PENDING, "EUR")
+        assert (pending.network, pending.address, pending.tx_hash) == (None, None, None)
+        assert (await exchange.balances())["EUR"] == before["EUR"]
+        world.simulator.clear_banks(after_ms=0)
+        banks.send("USD", parse("20"), parse("0.25"))
+        world.simulator.clear_banks(after_ms=0)
+        found = {one.asset: one for one in await exchange.fiat_deposits(since)}
+        euro, dollar = found["EUR"], found["USD"]
+        assert (euro.id, euro.status) == (pending.id, TransferStatus.DONE)
+        assert (euro.amount, euro.fee) == (parse("1000.50"), 0)
+        assert dollar.amount == parse("19.75")
+        assert dollar.fee == (parse("0.25") if exchange.venue is Venue.BINANCE else 0)
+        after = await exchange.balances()
+        for one in (euro, dollar):
+            assert after[one.asset].total - before[one.asset].total == one.amount
+        assert await exchange.deposits(since) == []  # coins alone
+
     # -- streams and health ----------------------------------------------------------------------
 
     async def test_books_begin_whole_and_follow_the_market(

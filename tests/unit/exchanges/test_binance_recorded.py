@@ -1,8 +1,8 @@
 """The venue's own documented answers, through the adapter.
 
 Sources: binance-spot-api-docs at a5e0bc3 (2026-07-21): rest-api.md, filters.md, errors.md,
-user-data-stream.md, web-socket-streams.md; developers.binance.com, docs/wallet/capital and
-docs/wallet/asset for what lies under /sapi.
+user-data-stream.md, web-socket-streams.md; developers.binance.com, docs/wallet/capital,
+docs/wallet/asset and docs/fiat/rest-api for what lies under /sapi.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ SOLD = LimitOrder(
     quantity=10 * ONE,
     price=ONE,
 )
+FIAT, UID_WEIGHT = "/sapi/v1/fiat/orders", "X-SAPI-USED-UID-WEIGHT-1M"
 OUT = WithdrawalOrder(
     client_id="mov_1",
     asset="USDT",
@@ -160,6 +161,84 @@ async def test_deposits_keep_what_bezant_does_not_know() -> None:
     assert (bnb.id, bnb.amount, bnb.network) == ("769800519366885376", 10**15, "binance:BNB")
     assert bnb.tx_hash == "0x98a3ea560c6b3336d348b6c83f0f95ece4f1f5919e94bd006e5bf3bf264facfc"
     assert (iota.amount, iota.tx_hash, iota.status) == (parse("0.5"), None, TransferStatus.DONE)
+
+
+FIAT_STATUSES = {
+    "Processing": TransferStatus.PENDING,
+    "Failed": TransferStatus.FAILED,
+    "Successful": TransferStatus.DONE,
+    "Finished": TransferStatus.DONE,
+    "Refunding": TransferStatus.PENDING,
+    "Refunded": TransferStatus.FAILED,
+    "Refund Failed": TransferStatus.PENDING,
+    "Order Partial credit Stopped": TransferStatus.PENDING,
+    "Expired": TransferStatus.FAILED,
+    "Something New": TransferStatus.PENDING,
+}
+
+
+async def test_fiat_deposits_of_every_status() -> None:
+    answer = recorded("fiat_orders")
+    [order] = answer["data"]
+    changes = [
+        {"orderNo": status, "status": status, "amount": "9.50", "totalFee": "0.50"}
+        for status in FIAT_STATUSES
+    ]
+    early = order | {"orderNo": "before", "updateTime": order["updateTime"] - 1}
+    answer["data"] = [order, early, *(order | change for change in changes)]
+    async with stub(sapi__v1__fiat__orders=answer) as told, told.adapter() as exchange:
+        since = datetime(2021, 7, 16, 2, 1, 47, tzinfo=UTC)  # when the first one changed
+        found = {one.id: one for one in await exchange.fiat_deposits(since)}
+    one = found.pop("7d76d611-0568-4f43-afb6-24cac7767365")
+    assert (one.asset, one.amount, one.fee, one.at) == ("BRL", 10 * ONE, 0, since)
+    assert (one.network, one.address, one.tx_hash) == (None, None, None)
+    assert {id_: deposit.status for id_, deposit in found.items()} == FIAT_STATUSES
+    assert {(one.amount, one.fee) for one in found.values()} == {(parse("9.5"), parse("0.5"))}
+    asked = [dict(p.split("=") for p in one.query.split("&")) for one in told.of(FIAT)]
+    # an order is listed by when it was announced, which is before it was credited
+    assert int(asked[0]["beginTime"]) == int(since.timestamp() * 1000) - 14 * 86_400_000
+    assert {one["transactionType"] for one in asked} == {"0"}
+    for before, after in pairwise(asked):
+        assert int(before["endTime"]) + 1 == int(after["beginTime"])
+
+
+async def test_fiat_deposits_are_read_to_the_end_of_all_pages() -> None:
+    full, rest = recorded("fiat_orders"), recorded("fiat_orders")
+    [order] = full["data"]
+    now = int(wall().timestamp() * 1000)
+    full["data"] = [order | {"orderNo": str(n), "updateTime": now} for n in range(500)]
+    rest["data"] = [order | {"orderNo": "last", "updateTime": now}]
+    pages: list[Any] = [(200, full, {}), (200, rest, {})]
+    async with stub(sapi__v1__fiat__orders=pages) as told, told.adapter() as exchange:
+        assert len(await exchange.fiat_deposits(wall() - timedelta(days=1))) == 501
+    assert ["page=1" in told.of(FIAT)[0].query, "page=2" in told.of(FIAT)[1].query] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"success": False}, {"data": None}, {"data": [{}]}, {"data": [{"amount": 10.5}]}],
+)
+async def test_a_history_of_fiat_that_is_not_understood(change: dict[str, Any]) -> None:
+    async with (
+        stub(sapi__v1__fiat__orders=recorded("fiat_orders") | change) as told,
+        told.adapter() as exchange,
+    ):
+        with pytest.raises(UnreadableAnswer):
+            await exchange.fiat_deposits(wall() - timedelta(days=1))
+
+
+async def test_the_history_of_fiat_is_dear() -> None:
+    """Four questions take all that an account may ask in a minute."""
+    async with (
+        stub(sapi__v1__fiat__orders=recorded("fiat_orders")) as told,
+        told.adapter() as exchange,
+    ):
+        told.answers[FIAT] = (200, recorded("fiat_orders"), {UID_WEIGHT: "135000"})
+        await exchange.fiat_deposits(wall() - timedelta(days=1))
+        with pytest.raises(VenueUnavailable, match="limit") as refused:
+            await exchange.fiat_deposits(wall() - timedelta(days=1))
+    assert refused.value.retry_after is not None
+    assert len(told.of(FIAT)) == 1
 
 
 async def test_withdrawals_by_our_id_and_all() -> None:

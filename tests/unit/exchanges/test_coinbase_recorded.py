@@ -279,6 +279,20 @@ async def test_deposits_and_withdrawals(venue: Stand) -> None:
     ]
 
 
+async def test_fiat_deposits_are_of_fiat_wallets(venue: Stand) -> None:
+    venue.answers = [told("accounts"), told("fiat_transactions")]
+    async with venue.exchange() as exchange:
+        first, second = await exchange.fiat_deposits(BEFORE)
+        nothing = recorded("fiat_transactions")
+        nothing["data"][0]["amount"]["amount"] = "0.00"
+        venue.answers = [told("accounts"), plain(json.dumps(nothing))]
+        with pytest.raises(UnreadableAnswer):
+            await exchange.fiat_deposits(BEFORE)
+    assert (first.id, first.asset, first.amount) == ("f1", "EUR", parse("1000"))
+    assert (first.status, second.status) == (TransferStatus.DONE, TransferStatus.PENDING)
+    assert (first.network, first.address, first.tx_hash, first.fee) == (None, None, None, 0)
+
+
 async def test_a_withdrawal_goes_out_under_our_id(venue: Stand) -> None:
     made = recorded("transactions")["data"][0]
     venue.answers = [told("accounts"), plain(json.dumps({"data": made}), 201)]

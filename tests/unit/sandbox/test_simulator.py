@@ -295,10 +295,15 @@ def test_its_state_survives_a_restart(venue: Venue, tmp_path: Path) -> None:
     buy(sim, "3", "2290")
     buy(sim, "2", "2100", "resting", "GTC")
     sim.set_mid(SYMBOL, price("2250"))
-    before = sim.orders(), sim.fills(), sim.balances()
+    sim.banks.send("EUR", price("100"), 0)
+    sim.clear_banks(after_ms=0)
+    sim.banks.send("EUR", price("50"), price("1.5"))
+    before = sim.orders(), sim.fills(), sim.balances(), sim.fiat_deposits()
     sim.close()
     again = Simulator(venue, file=file)
-    assert (again.orders(), again.fills(), again.balances()) == before
+    assert (again.orders(), again.fills(), again.balances(), again.fiat_deposits()) == before
+    again.clear_banks(after_ms=0)  # what was under way arrives after it
+    assert again.balances()["EUR"].free - before[2]["EUR"].free == price("48.5")
     assert again.mid(SYMBOL) == price("2250"), "set by hand"
     again.follow_prices(WORTH)
     assert again.mid(SYMBOL) == price("2250")
@@ -310,6 +315,25 @@ def test_its_state_survives_a_restart(venue: Venue, tmp_path: Path) -> None:
     again.follow_prices(WORTH)
     assert show(again.mid(SYMBOL)).startswith("2272.72")
     check(again)
+
+
+@BOTH
+def test_a_bank_sends_whole_cents_of_what_is_held(venue: Venue) -> None:
+    sim = simulator(venue)
+    for asset, amount, fee in (
+        ("ETH", "1", "0"), ("GBP", "1", "0"), ("EUR", "1.001", "0"), ("EUR", "1", "0.001"),
+        ("EUR", "1", "1"),
+    ):  # fmt: skip
+        with pytest.raises(Rejected):
+            sim.banks.send(asset, price(amount), price(fee) if fee != "0" else 0)
+    before = sim.balances()["EUR"].free
+    sim.banks.send("EUR", price("10"), 0)
+    sim.clear_banks()
+    assert sim.balances()["EUR"].free == before, "it takes a moment"
+    sim.clear_banks(after_ms=0)
+    sim.clear_banks(after_ms=0)
+    assert sim.balances()["EUR"].free == before + price("10"), "once"
+    check(sim)
 
 
 def test_without_a_price_a_market_is_closed() -> None:

@@ -84,7 +84,8 @@ class AcknowledgeRequest(schemas.Body):
 class ResolveRequest(schemas.Body):
     """`explained` posts nothing. The others make the books take what is there: an execution at a
     venue with both assets and its fee (`book_trade`), anything else against `expense:losses`
-    (`write_off`), `suspense` (`book_to_suspense`) or `equity` (`owner_funds`)."""
+    (`write_off`; what a move cost: `expense:exchange_fees`), `suspense` (`book_to_suspense`) or
+    `equity` (`owner_funds`)."""
 
     resolution: Literal["explained", "book_trade", "write_off", "book_to_suspense", "owner_funds"]
     note: Note

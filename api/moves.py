@@ -51,7 +51,8 @@ class SafeTransaction(schemas.Shown):
 
 
 class Move(schemas.Shown):
-    """`reason` says why it does not go on. `fee` is the venue's, in the asset. `safe`: what the
+    """`reason` says why it does not go on: `order_at_venue` and `order_at_bank` wait for a person.
+    `fee` is the venue's, in the asset. `safe`: what the
     treasury's owner is to send, where its key is not our signer's."""
 
     id: str
@@ -92,8 +93,9 @@ class VenueAddress(schemas.Shown):
 
 @router.post("/moves", status_code=201, response_model=Move)
 async def create(body: MoveRequest, request: Request, caller: Writer) -> Response:
-    """Sent by the worker. Needs an `Idempotency-Key`. 409 `insufficient_funds`; 422 `no_such_way`,
-    `unknown_asset`, `unknown_network`, `no_wallet`."""
+    """Sent by the worker; fiat, between a venue and a bank of the house (`bank:<id>`, of its
+    currency), by a person. Needs an `Idempotency-Key`. 409 `insufficient_funds`; 422 `no_such_way`,
+    `unknown_asset`, `unknown_network`, `unknown_account`, `no_wallet`."""
     context: Context = request.app.state.context
     required(request)
     asked = NewMove(
@@ -136,8 +138,8 @@ async def show(move: str, request: Request, caller: Reader) -> Response:
 
 @router.post("/moves/{move}/approve", response_model=Move)
 async def approve(move: str, request: Request, caller: Writer) -> Response:
-    """Allows the venue's address that is held, from now on; of fiat: it was ordered at the venue.
-    409 `move_not_held`."""
+    """Allows the venue's address that is held, from now on; of fiat: it was ordered at the venue,
+    or at the bank. 409 `move_not_held`."""
     context: Context = request.app.state.context
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
@@ -149,7 +151,7 @@ async def approve(move: str, request: Request, caller: Writer) -> Response:
 
 @router.post("/moves/{move}/cancel", response_model=Move)
 async def cancel(move: str, request: Request, caller: Writer) -> Response:
-    """While nothing has left. 409 `move_not_open`."""
+    """While nothing has left, and nothing of it is in the books. 409 `move_not_open`."""
     context: Context = request.app.state.context
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:

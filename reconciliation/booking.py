@@ -29,7 +29,8 @@ class Resolution(StrEnum):
     `expense:exchange_fees`."""
     WRITE_OFF = "write_off"
     """The books take what is there; the difference is the house's loss or gain
-    (`expense:losses`)."""
+    (`expense:losses`), or, of a move that arrived with less, what it cost
+    (`expense:exchange_fees`)."""
     BOOK_TO_SUSPENSE = "book_to_suspense"
     """The books take what is there; the difference waits in `suspense` for what it was."""
     OWNER_FUNDS = "owner_funds"
@@ -75,6 +76,9 @@ def booking(row: BreakRow) -> Booking | None:
     # The place has it, and suspense owes it.
     if row.key.startswith(("unknown_inflow:", "bank_line:")):
         return Booking(SUSPENSE, difference, (Resolution.WRITE_OFF, Resolution.OWNER_FUNDS))
+    # What left and what arrived differ: somebody on the way has kept it.
+    if row.key.startswith("move:") and row.kind == BreakKind.AMOUNT:
+        return Booking(row.place, -difference, (Resolution.WRITE_OFF,), fee=max(0, difference))
     if row.key.startswith("overdrawn:"):
         return Booking(row.place, difference, (Resolution.WRITE_OFF,))
     if not row.key.startswith(PREFIX) or row.kind == BreakKind.TIMING:

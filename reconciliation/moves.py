@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,10 +19,14 @@ from treasury.move_machine import OVER, Way
 # Those that these transfers may be, and those that the venue should have shown by now.
 _MOVES = """
 select id, way, asset, venue_id, tx_hash, status, booked, booked_fee, bookings, sent_at from moves
-where venue = %(venue)s and (
+where venue = %(venue)s and way = any(%(ways)s) and (
     venue_id = any(%(ids)s) or tx_hash = any(%(hashes)s) or status <> all(%(over)s)
     or sent_at >= %(since)s)
 """
+
+
+INTO = (Way.SEND, Way.FUND)
+BY_NETWORK, BY_BANK = (Way.SEND, Way.WITHDRAW), (Way.FUND,)  # which the venue shows one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,12 @@ class _Move:
 
     @property
     def direction(self) -> str:
-        return "deposit" if self.way == Way.SEND else "withdrawal"
+        return "deposit" if self.way in INTO else "withdrawal"
 
     @property
     def effect(self) -> int:
         """On our account at the venue, as far as it is booked."""
-        return self.booked if self.way == Way.SEND else -(self.booked + self.booked_fee)
+        return self.booked if self.way in INTO else -(self.booked + self.booked_fee)
 
     @property
     def client_ids(self) -> set[str]:
@@ -58,11 +62,15 @@ async def known(
     deposits: Sequence[VenueDeposit],
     withdrawals: Sequence[VenueWithdrawal],
     since: datetime,
+    ways: Collection[Way] = BY_NETWORK,
+    from_banks: Collection[str] = (),
 ) -> KnownTransfers:
-    """Transfers that were booked one by one, and those that a move of ours is."""
+    """Transfers that were booked one by one, and those that a move of ours is, of these ways.
+    from_banks: ids of deposits that moves wait for, which amounts tell."""
     both: list[VenueDeposit | VenueWithdrawal] = [*deposits, *withdrawals]
     values = {
         "venue": venue.value,
+        "ways": [way.value for way in ways],
         "ids": [one.id for one in both],
         "hashes": [one.tx_hash for one in both if one.tx_hash is not None],
         "over": [status.value for status in OVER],
@@ -72,7 +80,7 @@ async def known(
     corrected = await venue_books.corrections(connection, venue)
     async with connection.cursor(row_factory=class_row(_Move)) as cursor:
         moves = await (await cursor.execute(_MOVES, values)).fetchall()
-    awaited: set[str] = set()
+    awaited = {f"deposit:{number}" for number in from_banks}
     shown: set[UUID] = set()
     for one in both:
         move = _of(one, moves)
@@ -97,7 +105,7 @@ async def known(
 def _of(one: VenueDeposit | VenueWithdrawal, moves: Sequence[_Move]) -> _Move | None:
     """By the venue's id, by our own, or by the transaction that carries it."""
     into = isinstance(one, VenueDeposit)
-    mine = [m for m in moves if (m.way == Way.SEND) == into]
+    mine = [m for m in moves if (m.way in INTO) == into]
     ours = one.client_id if isinstance(one, VenueWithdrawal) else None
     for move in mine:
         if move.venue_id == one.id or (ours is not None and ours in move.client_ids):

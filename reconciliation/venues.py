@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from core import clock
 from core.context import Context
 from core.errors import OrderRefused
+from core.money import FIAT
 from exchanges.protocol import Exchange
-from exchanges.types import Fill, TransferStatus
+from exchanges.types import Fill, TransferStatus, VenueDeposit, VenueWithdrawal
 from ledger.accounts import exchange as account_of
 from ledger.breaks import BreakKind, Difference
 from reconciliation import marks, moves, venue_books
 from reconciliation.executions import FillComparison
 from reconciliation.parts import Part
 from reconciliation.transfers import Item, TransferComparison
-from reconciliation.venue_books import Reading, changed
+from reconciliation.venue_books import KnownTransfers, Reading, changed
+from treasury import fundings
 from treasury.units import ledger_code
 
 AGAIN = timedelta(hours=1)  # before the last run: a venue may show an item late
@@ -31,6 +34,7 @@ LOOK_BACK = timedelta(days=7)  # of a run on command, and of the first one
 PATIENCE = timedelta(minutes=2)  # what is under way for so long is told
 TRIES = 4  # readings, until nothing moved meanwhile
 _MICROSECONDS = 1_000_000
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)  # no venue is older
 
 
 class VenueComparison:
@@ -63,6 +67,7 @@ class VenueComparison:
         self._part.facts = {"since": clock.show(since), "under_way": 0}
         await self._fills(reading)
         moving = await self._moves(reading, since)
+        reading = await self._from_banks(reading, since)
         self._balances(reading, moving)
         at = int(reading.as_of.timestamp() * _MICROSECONDS)
         self._part.marks[self._part.name] = (at, reading.as_of.isoformat())
@@ -79,8 +84,12 @@ class VenueComparison:
             since = datetime.fromisoformat(mark.hash) - AGAIN
         if oldest is not None:
             since = min(since, oldest - AGAIN)
+        return max(since, await self._begun())
+
+    async def _begun(self) -> datetime:
+        """Wall time; what happened before is in the opening balance."""
         begun = await venue_books.begun(self._context, self._venue)
-        return since if begun is None else max(since, begun - self._context.clock.offset)
+        return _ALWAYS if begun is None else begun - self._context.clock.offset
 
     async def _read(self, since: datetime) -> Reading:
         """Again while something moves: balances, items and books belong to one moment."""
@@ -175,18 +184,52 @@ class VenueComparison:
             known = await moves.known(
                 connection, self._venue, reading.deposits, reading.withdrawals, since
             )
-        comparison = TransferComparison(self._venue, reading.as_of, self._patience, known)
-        items = comparison.compare(reading.deposits, reading.withdrawals)
-        self._part.compared += len(reading.deposits) + len(reading.withdrawals)
-        self._part.facts["under_way"] += comparison.under_way
-        for item in items:
-            self._explained[ledger_code(catalog, item.asset)] += item.actual - item.expected
-            self._item(item)
+        self._transfers(reading, known, reading.deposits, reading.withdrawals)
         moving: defaultdict[str, int] = defaultdict(int)
         for one in reading.withdrawals:
             if one.status is TransferStatus.PENDING:
                 moving[ledger_code(catalog, one.asset)] += one.amount + one.fee
         return moving
+
+    def _transfers(
+        self,
+        reading: Reading,
+        known: KnownTransfers,
+        deposits: Sequence[VenueDeposit],
+        withdrawals: Sequence[VenueWithdrawal] = (),
+    ) -> None:
+        comparison = TransferComparison(self._venue, reading.as_of, self._patience, known)
+        items = comparison.compare(deposits, withdrawals)
+        self._part.compared += len(deposits) + len(withdrawals)
+        self._part.facts["under_way"] += comparison.under_way
+        for item in items:
+            code = ledger_code(self._context.catalog, item.asset)
+            self._explained[code] += item.actual - item.expected
+            self._item(item)
+
+    async def _from_banks(self, reading: Reading, since: datetime) -> Reading:
+        """What banks brought, where all the rest does not explain a balance of fiat: the question
+        is dear (see `fiat_deposits`), and has no news where the sums agree. A deposit may be listed
+        by when it was announced, so the look back is as far as on command."""
+        if not any(self._rest(reading, asset.at_venue().code) for asset in FIAT.values()):
+            return reading
+        begins = max(min(since, clock.wall() - LOOK_BACK), await self._begun())
+        deposits = await self._exchange.fiat_deposits(begins)
+        async with self._context.database.read() as session:
+            found = await fundings.find(session, self._context, self._venue, deposits)
+        async with self._context.database.statement() as connection:
+            known = await moves.known(
+                connection, self._venue, deposits, (), since, moves.BY_BANK,
+                [one.id for one in found.same.values()],
+            )  # fmt: skip
+        self._transfers(reading, known, deposits)
+        moved = changed(reading.balances, await self._held())
+        return replace(reading, moved=reading.moved | moved)
+
+    def _rest(self, reading: Reading, code: str) -> int:
+        """What the venue has more of than books and items explain."""
+        ours, theirs = reading.books.balances.get(code, 0), reading.balances.get(code, 0)
+        return theirs - ours - self._explained[code]
 
     def _balances(self, reading: Reading, moving: Mapping[str, int]) -> None:
         """The rest that no item explains. A withdrawal under way may still be in the venue's
@@ -194,7 +237,7 @@ class VenueComparison:
         for code in sorted(reading.balances.keys() | reading.books.balances.keys()):
             self._part.compared += 1
             ours, theirs = reading.books.balances.get(code, 0), reading.balances.get(code, 0)
-            rest = theirs - ours - self._explained[code]
+            rest = self._rest(reading, code)
             if rest in (0, moving.get(code, 0)):
                 continue
             symbol = code.partition("@")[0]

@@ -1,5 +1,5 @@
-"""What lines of a bank account may be: moves to it, payouts that it was asked for, and those that
-come back."""
+"""What lines of a bank account may be: moves to it and from it, payouts that it was asked for, and
+those that come back."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import ids
 from core.context import Context
-from ledger.accounts import bank, transit
-from ledger.tables import AccountBalance
+from ledger.accounts import bank
 from payments import bank_payouts
 from payments.payout_facts import Status
 from payments.payout_tables import Payout
+from treasury import fundings
 from treasury.bank_matching import Claim, plain
 from treasury.bank_tables import BankExport, BankLine
 from treasury.move_machine import Way
@@ -33,28 +33,51 @@ async def every(
     those that are named."""
     return [
         *await moves(session, account),
+        *await leaving(session, account),
         *await payouts(session, account, asset),
         *await returned(session, context, asset, named),
     ]
 
 
 async def moves(session: AsyncSession, account: str) -> list[Claim]:
-    """What the books have in transit to an account."""
-    query = select(Move).where(
-        Move.way == Way.REMIT, Move.destination == bank(account), Move.finished_at.is_(None)
-    )
-    rows = {transit(row.id): row for row in await session.scalars(query)}
-    balances = select(AccountBalance).where(
-        AccountBalance.account.in_(rows), AccountBalance.balance > 0
-    )
-    found: list[Claim] = []
-    for left in await session.scalars(balances.execution_options(populate_existing=True)):
-        row = rows[left.account]
-        if left.asset == row.asset:
-            reference = ids.show("mov", row.id)
-            claim = Claim(reference=reference, amount=left.balance, on=row.created_at.date())
-            found.append(claim)
-    return found
+    """What the books have in transit to an account; and, by name alone, what left it for a venue
+    and may come back."""
+    rows = await _under_way(session, Move.destination == bank(account), Way.REMIT)
+    rows += await _under_way(session, Move.source == bank(account), Way.FUND)
+    left = await fundings.in_transit(session, rows)
+    return [
+        Claim(
+            reference=ids.show("mov", row.id),
+            amount=left[row.id],
+            on=row.created_at.date(),
+            by_name=row.way == Way.FUND,
+        )
+        for row in rows
+        if left.get(row.id, 0) > 0
+    ]
+
+
+async def leaving(session: AsyncSession, account: str) -> list[Claim]:
+    """Moves from an account to a venue that no line shows yet. A statement need not show one that
+    nobody has ordered, as far as is known."""
+    rows = await _under_way(session, Move.source == bank(account), Way.FUND)
+    left = await fundings.in_transit(session, rows)
+    return [
+        Claim(
+            reference=ids.show("mov", row.id),
+            amount=left.get(row.id, -row.amount),
+            on=row.created_at.date(),
+            alone=True,
+            is_due=bool(row.checked or row.booked),
+        )
+        for row in rows
+        if left.get(row.id, -1) < 0
+    ]
+
+
+async def _under_way(session: AsyncSession, at: ColumnElement[bool], way: Way) -> list[Move]:
+    query = select(Move).where(at, Move.way == way, Move.finished_at.is_(None))
+    return list(await session.scalars(query))
 
 
 async def payouts(session: AsyncSession, account: str, asset: str) -> list[Claim]:

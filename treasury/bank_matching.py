@@ -2,9 +2,10 @@
 
 A line that names what it is (our TypeID in its text) is that, and nothing else: if the amounts do
 not agree a person decides. Without a name the amount decides, within a window of days: line and
-claim of one amount, oldest first (of two that are equal either does); else one line for several
-claims, or several lines of one day for one claim, where exactly one group of few makes the sum.
-What two groups would explain stays open. Nothing is matched in part, nothing twice.
+claim of one amount, oldest first (of two that are equal either does, but for a move and a payout);
+else one line for several claims, or several lines of one day for one claim, where exactly one group
+of few makes the sum. What two groups would explain stays open. Nothing is matched in part, nothing
+twice.
 """
 
 from __future__ import annotations
@@ -47,12 +48,19 @@ class OpenLine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What left somewhere on that day and should show, or (negative) what the bank was asked to
-    pay. `reference` is its TypeID. `by_name`: nothing but its name in a line makes it that."""
+    pay. `reference` is its TypeID. `by_name`: nothing but its name in a line makes it that.
+    `alone`: it is one line, and no other claim's. `is_due`: a statement should show it."""
 
     reference: str
     amount: int
     on: date
     by_name: bool = False
+    alone: bool = False
+    is_due: bool = True
+
+    @property
+    def kind(self) -> str:
+        return self.reference.partition("_")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +130,27 @@ class _Search:
 
     def by_amount(self) -> None:
         for line in list(self._lines):
-            for claim in self._claims:
-                if claim.amount == line.amount and _near(line, claim):
-                    self._take([line], [claim])
-                    break
+            equal = [c for c in self._claims if c.amount == line.amount and _near(line, c)]
+            if equal and self._is_plain(line, equal):
+                self._take([line], equal[:1])
+
+    def _is_plain(self, line: OpenLine, equal: Sequence[Claim]) -> bool:
+        """Of one kind either claim does. Between kinds each must have its line: a payout that is
+        told to be paid must not be a move."""
+        if len({claim.kind for claim in equal}) == 1:
+            return True
+        lines = [one for one in self._lines if one.amount == line.amount]
+        near = [one for one in lines if all(_near(one, claim) for claim in equal)]
+        return len(lines) == len(near) == len(equal)
 
     def by_groups(self) -> None:
         for line in list(self._lines):
-            near = [claim for claim in self._claims if _near(line, claim)]
+            near = [claim for claim in self._claims if _near(line, claim) and not claim.alone]
             near.sort(key=lambda claim: (abs(claim.on - line.on), claim.on, claim.reference))
             group = self._group(near, line.amount, MOST_CLAIMS)
             if group:
                 self._take([line], group)
-        for claim in list(self._claims):
+        for claim in [claim for claim in self._claims if not claim.alone]:
             days: dict[date, list[OpenLine]] = defaultdict(list)
             for line in self._lines:
                 if _near(line, claim):

@@ -63,7 +63,8 @@ async def settle(
     lines_out = [row for row in open_.values() if row.amount < 0]
     asset = context.banks[account].asset.symbol
     payouts = await bank_claims.payouts(session, account, asset)
-    out = await _matched(session, context, lines_out, payouts, fresh)
+    leaving = [*payouts, *await bank_claims.leaving(session, account)]
+    out = await _matched(session, context, lines_out, leaving, fresh)
     rest = [row for row in open_.values() if row.status == OPEN and row.id not in out.differs]
     arriving = await bank_claims.moves(session, account)
     texts = [_open_line(row).text for row in rest]
@@ -77,7 +78,7 @@ async def settle(
     }
     await open_and_tell(session, context, [_unexplained(open_[id_], n) for id_, n in named.items()])
     taken = {claim.reference for one in (*out.matches, *come.matches) for claim in one.claims}
-    waited = [claim for claim in (*payouts, *arriving) if not claim.by_name]
+    waited = [one for one in (*leaving, *arriving) if one.is_due and not one.by_name]
     left = [claim for claim in waited if claim.reference not in taken]
     await _overdue(session, context, account, left)
 
@@ -243,7 +244,7 @@ async def _overdue(
 
 
 def _late(claim: Claim, account: str, asset: str, seen_until: date) -> Difference:
-    """A move stands in transit and should not; a payout should have left the account."""
+    """A move stands in transit and should not; it or a payout should have left the account."""
     leaves = claim.amount < 0
     return Difference(
         key=claim_key(claim.reference),
@@ -253,7 +254,7 @@ def _late(claim: Claim, account: str, asset: str, seen_until: date) -> Differenc
         expected=claim.amount if leaves else 0,
         actual=0 if leaves else claim.amount,
         facts={
-            "payout" if leaves else "move": claim.reference,
+            "move" if ids.read("mov", claim.reference) else "payout": claim.reference,
             "bank": account,
             "seen_until": seen_until.isoformat(),
         },

@@ -28,6 +28,7 @@ from treasury.answers import (
     unanswered,
 )
 from treasury.move_cases import ALLOWED, HELD
+from treasury.move_machine import Way
 from treasury.move_tables import Move, VenueAddress
 from wallets import expected
 
@@ -44,9 +45,18 @@ class Allowed:
     """The venue lets this leave to that network."""
 
 
+@dataclass(frozen=True, slots=True)
+class FromBank:
+    """The venue has not credited this; `less`: what it did credit, of another amount, which may be
+    it."""
+
+    less: VenueDeposit | None
+
+
 Answer: TypeAlias = (
     Address
     | Allowed
+    | FromBank
     | Refusal
     | Unsent
     | NoAnswer
@@ -85,8 +95,8 @@ async def apply(
             if row.sends:
                 unanswered(row, now)
             return pause(seconds, now)
-        case VenueDeposit():
-            await _credited(session, context, row, answer)
+        case VenueDeposit() | FromBank():
+            await _came(session, context, row, answer)
         case VenueWithdrawal():
             await _taken(session, context, row, answer)
         case Nothing():
@@ -115,13 +125,23 @@ async def _remember(session: AsyncSession, context: Context, row: Move) -> None:
     )
 
 
-async def _credited(
-    session: AsyncSession, context: Context, row: Move, shown: VenueDeposit
+async def _came(
+    session: AsyncSession, context: Context, row: Move, answer: VenueDeposit | FromBank
 ) -> None:
-    row.venue_id, row.venue_status = shown.id, shown.status.value
+    """The venue has credited it, which is booked; or something else, of which a person says whether
+    it is this move."""
     asset = context.catalog.asset(row.asset)
     assert asset is not None  # noqa: S101  (it was configured when the move was asked for)
-    entry = move_booking.credited(row, asset, shown, context.clock.now())
+    shown = answer.less if isinstance(answer, FromBank) else answer
+    row.venue_id = shown.id if shown else None
+    row.venue_status = shown.status.value if shown else None
+    if isinstance(answer, FromBank):
+        row.shown = coarse(asset, shown.amount + shown.fee)[0] if shown else None
+        return
+    row.shown = None
+    if row.way == Way.FUND:
+        row.sent_at = answer.at  # the venue lists it by that time
+    entry = move_booking.credited(row, asset, answer, context.clock.now())
     if entry is not None:
         await post(session, [entry])
 

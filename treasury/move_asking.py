@@ -16,8 +16,10 @@ from exchanges.numbers import show as show_units
 from exchanges.protocol import Exchange
 from exchanges.types import TransferStatus, Venue, VenueDeposit, WithdrawalOrder
 from ledger.units import fine
+from treasury import fundings
 from treasury.answers import Absent, Away, NoAnswer, Nothing, Refusal, Unsent
-from treasury.move_answers import Address, Allowed, Answer
+from treasury.funding import EARLY
+from treasury.move_answers import Address, Allowed, Answer, FromBank
 from treasury.move_machine import Way
 from treasury.move_tables import Move
 
@@ -26,15 +28,43 @@ log = structlog.get_logger(__name__)
 CLOCKS = timedelta(minutes=5)  # how far a venue's times may lie before ours
 
 
+class FiatHistory:
+    """What banks brought to one venue. Moves that ask at about the same time share an answer, no
+    older than `lasts`; one at a time asks."""
+
+    def __init__(self, exchange: Exchange, lasts: timedelta) -> None:
+        self._exchange = exchange
+        self._lasts = lasts
+        self._asking = asyncio.Lock()
+        self._answer: tuple[datetime, datetime, list[VenueDeposit]] | None = None
+
+    async def since(self, begins: datetime) -> list[VenueDeposit]:
+        async with self._asking:
+            now = wall()
+            if self._answer is not None:
+                begun, asked_at, shown = self._answer
+                if begun <= begins and asked_at <= now <= asked_at + self._lasts:
+                    return shown
+            shown = await self._exchange.fiat_deposits(begins)
+            self._answer = begins, now, shown
+            return shown
+
+
 class Asking:
-    """`patience`: seconds until a call counts as unanswered."""
+    """`patience`: seconds until a call counts as unanswered. `fiat`: how long an answer about
+    deposits from banks is used for all moves: it costs much (see `Exchange.fiat_deposits`)."""
 
     def __init__(
-        self, context: Context, exchanges: Mapping[Venue, Exchange], patience: float
+        self,
+        context: Context,
+        exchanges: Mapping[Venue, Exchange],
+        patience: float,
+        fiat: timedelta,
     ) -> None:
         self._context = context
         self._exchanges = exchanges
         self._patience = patience
+        self._fiat = {venue: FiatHistory(exchanges[venue], fiat) for venue in exchanges}
 
     def is_resend_safe(self, row: Move) -> bool:
         """Whether a withdrawal that is not shown may be sent again under its id."""
@@ -92,10 +122,13 @@ class Asking:
         return NoAnswer() if isinstance(answer, Absent | Away) else answer
 
     async def ask(self, row: Move) -> Answer:
-        """What the venue holds of it: a deposit by our transaction, a withdrawal by our id."""
+        """What the venue holds of it: a deposit by our transaction, a withdrawal by our id, what a
+        bank brought by its amount."""
         exchange = self._exchange(row)
         try:
             async with asyncio.timeout(self._patience):
+                if row.way == Way.FUND:
+                    return await self._from_bank(row)
                 if row.way == Way.SEND:
                     return await self._deposit(row, exchange) or Nothing()
                 since = (row.sent_at or wall()) - CLOCKS
@@ -117,6 +150,17 @@ class Asking:
             if is_ours and there and one.status is TransferStatus.DONE:
                 return one
         return None
+
+    async def _from_bank(self, row: Move) -> VenueDeposit | FromBank:
+        venue = Venue(str(row.venue))
+        async with self._context.database.read() as session:
+            waiting = await fundings.waiting(session, self._context, venue)
+        if not waiting:
+            return FromBank(None)
+        shown = await self._fiat[venue].since(min(one.asked_at for one in waiting) - EARLY)
+        async with self._context.database.read() as session:
+            found = await fundings.find(session, self._context, venue, shown)
+        return found.same.get(row.id) or FromBank(found.less.get(row.id))
 
     def _exchange(self, row: Move) -> Exchange:
         return self._exchanges[Venue(str(row.venue))]

@@ -20,15 +20,20 @@ from treasury.move_tables import Move
 
 
 def credited(row: Move, asset: Asset, shown: VenueDeposit, now: datetime) -> Entry | None:
-    """The venue has what was in transit; None: that is in the books. What it credits beyond the
-    asset's own decimals cannot be: the chain did not bring it."""
+    """The venue has what was in transit, less the fee that it says that it kept; None: that is in
+    the books. What it credits beyond the asset's own decimals cannot be: no chain and no bank
+    brought it."""
     if row.booked or shown.status is not TransferStatus.DONE:
         return None
-    amount, rest = coarse(asset, shown.amount)
+    amount, rest = coarse(asset, shown.amount + shown.fee)
     if rest or amount <= 0:
-        raise LedgerError(f"{row.venue} credits what no chain can bring: {shown.amount}")
-    row.booked = shown.amount
-    postings = cross(asset, amount, debit=exchange(_venue(row)), credit=transit(row.id))
+        raise LedgerError(f"{row.venue} credits what nobody can bring: {shown.amount}")
+    row.booked, row.booked_fee = shown.amount, shown.fee
+    venue = exchange(_venue(row))
+    postings = cross(asset, amount, debit=venue, credit=transit(row.id))
+    if shown.fee:
+        code = asset.at_venue().code
+        postings += transfer(code, shown.fee, debit=EXCHANGE_FEES, credit=venue)
     return _entry(row, f"deposit:{shown.id}", Kind.MOVE_ARRIVED, postings, shown, now)
 
 

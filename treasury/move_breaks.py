@@ -22,18 +22,24 @@ def key(row: Move) -> str:
 
 
 async def open_for(
-    session: AsyncSession, context: Context, row: Move, left: int, now: datetime
+    session: AsyncSession,
+    context: Context,
+    row: Move,
+    left: int,
+    now: datetime,
+    *,
+    again: bool = False,
 ) -> None:
     """Opens the move's Break, once, and tells of it. left: base units in transit. `now` is wall
-    time."""
-    if row.told_at is not None:
+    time. again: it says something else by now."""
+    if row.told_at is not None and not again:
         return
     row.told_at = now
     await open_and_tell(session, context, [_difference(row, left)])
 
 
 async def close_for(session: AsyncSession, context: Context, row: Move) -> None:
-    """The move has come to its end after all."""
+    """The move has come to its end after all, or goes on as it should."""
     if row.told_at is None:
         return
     row.told_at = None
@@ -73,6 +79,7 @@ def _difference(row: Move, left: int) -> Difference:
         place=transit(row.id),
         asset=row.asset,
         expected=0,
-        actual=left,
+        # What stays in between when the books take what the venue shows.
+        actual=left - (row.shown or 0),
         facts=facts,
     )

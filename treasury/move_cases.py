@@ -41,22 +41,24 @@ from transactions t where t.id = :id
 
 @dataclass(slots=True)
 class Case:
-    """`left`: what is in transit by the books, base units. `chain`: the row of its transaction."""
+    """`left`: what is in transit by the books, base units; None: nothing ever was. `chain`: the row
+    of its transaction."""
 
     row: Move
     held: bool
     arrived: bool
-    left: int
+    left: int | None
     chain: Any | None
 
     def facts(self, *, resend_is_safe: bool) -> Facts:
         row, way = self.row, Way(self.row.way)
-        booked = row.booked > 0
+        booked, left = row.booked > 0, self.left or 0
         arrived = {
             Way.SEND: booked,
             Way.WITHDRAW: self.arrived,
             Way.SHIFT: self.arrived,
-            Way.REMIT: booked and self.left == 0,
+            Way.REMIT: booked and left == 0,
+            Way.FUND: left > 0 or (booked and left == 0),
         }[way]
         chain = self.chain
         return Facts(
@@ -74,7 +76,8 @@ class Case:
             ),
             booked=booked,
             arrived=arrived,
-            differs=way is Way.SEND and booked and self.left != 0,
+            differs=row.shown is not None or (way in (Way.SEND, Way.FUND) and booked and left != 0),
+            returned=self.left == 0 and not booked,
             sends=row.sends,
             sent_at=row.sent_at,
             unknown_since=row.unknown_since,
@@ -111,7 +114,7 @@ async def load(session: AsyncSession, move_id: UUID, *, lock: bool = False) -> C
         row,
         held,
         awaits and await expected.arrived(session, show("mov", row.id)),
-        int(left or 0),
+        None if left is None else int(left),
         chain,
     )
 
@@ -147,6 +150,8 @@ async def advance(
         if row.way == Way.SHIFT and case.chain.reason == NOT_OURS and not case.chain.worked:
             await by_owner(session, context, row)
             case.chain = None
+    if row.way == Way.FUND and case.left:
+        row.sent_at = row.sent_at or now
     said = judge(case.facts(resend_is_safe=resend_is_safe), now, windows)
     row.status, row.reason = said.status.value, said.reason
     due_at = said.due_at
@@ -155,10 +160,11 @@ async def advance(
     row.version += 1
     _end(row, said, now, context)
     await session.flush()
-    if said.status in OVER:
+    if said.status in OVER or (row.way == Way.FUND and not said.tell):
         await move_breaks.close_for(session, context, row)
     elif said.tell:
-        await move_breaks.open_for(session, context, row, case.left, now)
+        is_news = row.way == Way.FUND and row.reason != before[1]
+        await move_breaks.open_for(session, context, row, case.left or 0, now, again=is_news)
     if (row.status, row.reason) != before:
         await tell(session, context, row, before[0])
     return said

@@ -29,6 +29,9 @@ class Way(StrEnum):
     """Between hot wallet and treasury: one transaction, both places in one block."""
     REMIT = "remit"
     """Fiat from a venue to a bank: a person orders it there, a statement's line ends it."""
+    FUND = "fund"
+    """Fiat from a bank to a venue: a person orders it at his bank. A statement's line shows that it
+    left, the venue's history that it arrived, in either order."""
 
 
 class MoveStatus(StrEnum):
@@ -79,6 +82,8 @@ class Windows:
     latest: timedelta = timedelta(seconds=30)
     watch: timedelta = timedelta(days=1)
     watch_every: timedelta = timedelta(hours=1)
+    fiat: timedelta = timedelta(seconds=30)
+    late_fiat: timedelta = timedelta(days=7)
     again: timedelta = timedelta(seconds=5)
 
 
@@ -90,6 +95,7 @@ class Facts:
     first. `signs`: the source's key is our signer's. `short`: there is not enough at the source.
     `refused`: why it cannot be, for good. `booked`: the venue's side is in the books (credited,
     taken, or ordered at it). `arrived`: the other side is. `differs`: another amount arrived.
+    `returned`: all of what left the one place has come back to it.
     `sends`, `unknown_since`, `absent`, `shown`: of a withdrawal, as of an order; `has_hash`: the
     venue tells its transaction. `written_off`: a person said that it is not there.
     """
@@ -105,6 +111,7 @@ class Facts:
     booked: bool = False
     arrived: bool = False
     differs: bool = False
+    returned: bool = False
     sends: int = 0
     sent_at: datetime | None = None
     unknown_since: datetime | None = None
@@ -137,6 +144,8 @@ def judge(facts: Facts, now: datetime, windows: Windows) -> Judgement:
             return _withdrawal(facts, now, windows)
         case Way.REMIT:
             return _remittance(facts, now, windows)
+        case Way.FUND:
+            return _funding(facts, now, windows)
         case _:
             return _transaction(facts, now, windows)
 
@@ -223,6 +232,28 @@ def _remittance(facts: Facts, now: datetime, windows: Windows) -> Judgement:
     if facts.cancelled:
         return Judgement(MoveStatus.FAILED, Action.LOOK, None, "cancelled")
     return Judgement(MoveStatus.APPROVED, Action.LOOK, None, "order_at_venue")
+
+
+def _funding(facts: Facts, now: datetime, windows: Windows) -> Judgement:
+    """`checked`: a person has ordered it, which nobody else can tell before it shows. What is in
+    the books goes on, whoever has cancelled it meanwhile."""
+    if facts.booked and facts.arrived and not facts.differs:
+        return Judgement(MoveStatus.DONE, Action.LOOK, None)
+    due = now + windows.fiat
+    action = Action.LOOK if facts.booked else Action.ASK
+    if facts.arrived and facts.differs:
+        return Judgement(MoveStatus.IN_TRANSIT, action, due, "amount_differs", tell=True)
+    late = not facts.booked and now >= (facts.sent_at or now) + windows.late_fiat
+    reason = "late" if late else None
+    if facts.booked or facts.arrived:
+        return Judgement(MoveStatus.IN_TRANSIT, action, due, reason, late)
+    if facts.returned:
+        return Judgement(MoveStatus.FAILED, Action.LOOK, None, "returned")
+    if facts.cancelled:
+        return Judgement(MoveStatus.FAILED, Action.LOOK, None, "cancelled")
+    if facts.checked:
+        return Judgement(MoveStatus.SENDING, action, due, reason, late)
+    return Judgement(MoveStatus.APPROVED, action, due, "order_at_bank")
 
 
 def _in_transit(action: Action, since: datetime, now: datetime, windows: Windows) -> Judgement:

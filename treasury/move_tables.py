@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, DateTime, Index, Integer, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base
-from core.types import Id, Moment, Str, Units
+from core.types import BaseUnits, Id, Moment, Str, Units
 
 
 class Move(Base):
@@ -17,8 +17,9 @@ class Move(Base):
 
     `amount` in the asset's base units: what leaves the source. `booked` and `booked_fee` are what
     the books have of the venue's side, in its units of 10**-18 (of a withdrawal what arrives, and
-    what it costs besides); `blocked` what of its funds is not free. Times are wall time but
-    `created_at` and `finished_at`.
+    what it costs besides); `blocked` what of its funds is not free. `shown`: what the
+    venue has of it that may be it, and is another amount than left a bank (base units). Times are
+    wall time but `created_at` and `finished_at`.
     """
 
     __tablename__ = "moves"
@@ -71,6 +72,7 @@ class Move(Base):
     booked_fee: Mapped[Units]
     bookings: Mapped[int] = mapped_column(Integer)  # entries of the venue's side
     blocked: Mapped[Units]
+    shown: Mapped[int | None] = mapped_column(BaseUnits)
     version: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[Moment]
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -71,7 +71,8 @@ class Moves(VenueRows):
             lease_seconds=lease_seconds,
         )
         self._windows = windows
-        self._asking = Asking(context, exchanges, self._patience)
+        # A question each time that a move is due for one, whose answer all the others share.
+        self._asking = Asking(context, exchanges, self._patience, windows.fiat * 4 / 5)
 
     def named(self, payload: str) -> dict[str, Any] | None:
         """`mov_...`."""

@@ -20,7 +20,7 @@ from exchanges.types import Venue
 from ledger.accounts import Role
 from ledger.journal import post
 from ledger.units import fine
-from treasury import bank_settling, move_booking, move_sending
+from treasury import bank_settling, fundings, move_booking, move_sending
 from treasury.blocked import reserve
 from treasury.move_cases import ALLOWED, advance, by_owner, load, tell
 from treasury.move_machine import MoveStatus, Way, Windows
@@ -31,6 +31,7 @@ from wallets.hot import WalletKind
 from wallets.tables import HouseAddress
 
 COMMAND, POLICY = "command", "policy"
+FIAT = (Way.REMIT, Way.FUND)
 HOUSE = (Role.HOT.value, Role.TREASURY.value)
 NO_MOVE = "no such move"
 _BANK = re.compile(r"bank:[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -105,6 +106,8 @@ def way_of(source: str, destination: str) -> Way:
         return Way.SHIFT
     if source in venues and _BANK.fullmatch(destination):
         return Way.REMIT
+    if _BANK.fullmatch(source) and destination in venues:
+        return Way.FUND
     raise Invalid.of("to", f"nothing moves from {source} to {destination}", code="no_such_way")
 
 
@@ -112,13 +115,14 @@ def _network(context: Context, asset: Asset, asked: NewMove, way: Way) -> str | 
     """None for fiat. Raises Invalid."""
     networks = context.catalog.networks
     there = [one for one in networks.values() if one.token(asset.symbol) is not None]
-    if way is Way.REMIT:
+    if way in FIAT:
         if there or asked.network is not None:
-            raise Invalid.of("asset", "goes to no bank", code="no_such_way")
-        account = context.banks.get(asked.destination.removeprefix("bank:"))
+            raise Invalid.of("asset", "is at no bank", code="no_such_way")
+        end, bank = ("to", asked.destination) if way is Way.REMIT else ("from", asked.source)
+        account = context.banks.get(bank.removeprefix("bank:"))
         if account is None or account.asset.code != asset.code:
             detail = f"is no account in {asset.symbol} (banks.<id> of bezant.toml)"
-            raise Invalid.of("to", detail, code="unknown_account")
+            raise Invalid.of(end, detail, code="unknown_account")
         return None
     if asked.network is not None:
         if asked.network not in {one.id for one in there}:
@@ -131,8 +135,8 @@ def _network(context: Context, asset: Asset, asked: NewMove, way: Way) -> str | 
 
 
 def _row(context: Context, asked: NewMove, way: Way, amount: int, network: str | None) -> Move:
-    venue = {Way.SEND: asked.destination, Way.SHIFT: None}.get(way, asked.source)
-    is_fiat = way is Way.REMIT
+    into = {Way.SEND: asked.destination, Way.FUND: asked.destination, Way.SHIFT: None}
+    by_person = {Way.REMIT: "order_at_venue", Way.FUND: "order_at_bank"}.get(way)
     return Move(
         id=ids.new(),
         way=way.value,
@@ -141,9 +145,9 @@ def _row(context: Context, asked: NewMove, way: Way, amount: int, network: str |
         network=network,
         source=asked.source,
         destination=asked.destination,
-        venue=venue,
-        status=(MoveStatus.APPROVED if is_fiat else MoveStatus.REQUESTED).value,
-        reason="order_at_venue" if is_fiat else None,
+        venue=into.get(way, asked.source),
+        status=(MoveStatus.APPROVED if by_person else MoveStatus.REQUESTED).value,
+        reason=by_person,
         trigger=asked.trigger,
         initiator=asked.initiator,
         signs=True,
@@ -159,7 +163,7 @@ def _row(context: Context, asked: NewMove, way: Way, amount: int, network: str |
         blocked=0,
         version=0,
         created_at=context.clock.now(),
-        due_at=None if is_fiat else wall(),
+        due_at=None if way is Way.REMIT else wall(),
     )
 
 
@@ -194,9 +198,12 @@ async def approve(
     session: AsyncSession, context: Context, move_id: UUID | None, by: str
 ) -> dict[str, Any]:
     """A person's word: the venue's address that is held is allowed from now on; of fiat, that he
-    has ordered it at the venue. Again is harmless. Raises NotFound, Conflict `move_not_held`."""
+    has ordered it where it is. Again is harmless. Raises NotFound, Conflict `move_not_held`."""
     row = await _locked(session, move_id)
-    if row.way == Way.REMIT and not row.booked and not row.cancelled:
+    if row.way == Way.FUND and not row.cancelled:
+        row.checked, row.sent_at = True, row.sent_at or wall()
+        await bank_settling.settle(session, context, row.source.removeprefix("bank:"))
+    elif row.way == Way.REMIT and not row.booked and not row.cancelled:
         asset = context.catalog.asset(row.asset)
         assert asset is not None  # noqa: S101  (it was known when the move was asked for)
         row.blocked = 0
@@ -215,7 +222,7 @@ async def approve(
             )
             .values(status=ALLOWED, decided_at=context.clock.now(), decided_by=by)
         )
-    elif row.way != Way.REMIT:
+    elif row.way not in FIAT:
         raise Conflict("nothing of this move waits for a person", code="move_not_held")
     return await _judged(session, context, row)
 
@@ -225,12 +232,20 @@ async def cancel(session: AsyncSession, context: Context, move_id: UUID | None) 
     `move_not_open`."""
     row = await _locked(session, move_id)
     if not row.cancelled:
-        if row.transaction_id is not None or row.sends or row.booked:
+        if row.transaction_id is not None or row.sends or await _is_booked(session, row):
             raise Conflict(f"the move is {row.status}: it is too late", code="move_not_open")
         row.cancelled = True
         if row.way == Way.SHIFT:
             await expected.close(session, ids.show("mov", row.id))
     return await _judged(session, context, row)
+
+
+async def _is_booked(session: AsyncSession, row: Move) -> bool:
+    """Whether anything of it is in the books. No statement is matched meanwhile."""
+    if row.way == Way.FUND:
+        await bank_settling.lock(session, row.source.removeprefix("bank:"))
+    left = await fundings.in_transit(session, [row])
+    return bool(row.booked or left.get(row.id))
 
 
 async def _judged(session: AsyncSession, context: Context, row: Move) -> dict[str, Any]:

@@ -215,3 +215,24 @@ async def test_what_nobody_ordered_is_named(house: Client) -> None:
     body = {"resolution": "write_off", "note": "stolen with the venue's key"}
     await house.post(f"/v1/breaks/{one['id']}/resolve", body)
     await clean(house, "all")
+
+
+async def test_what_a_bank_brought_and_nobody_ordered(house: Client) -> None:
+    await clean(house)
+    path = f"/v1/sandbox/exchanges/{Venue.BINANCE}/fiat_deposits"
+    sent = await house.post(path, {"asset": "EUR", "amount": "250.00", "fee": "1.00"})
+    assert (sent["status"], sent["credited"]) == ("pending", "249")
+
+    async def is_there() -> bool:
+        found = await reconcile(house, "exchanges")
+        return bool(found["status"] == "breaks")
+
+    await eventually(is_there)
+    [one] = (await house.get("/v1/breaks?status=open"))["data"]
+    assert (one["kind"], one["place"], one["difference"]) == (
+        "missing_in_ledger", "exchange:binance", "249.000000000000000000",
+    )  # fmt: skip
+    assert (one["facts"]["transfer"], one["facts"]["network"]) == (sent["id"], None)
+    body = {"resolution": "owner_funds", "note": "from the owner's bank"}
+    await house.post(f"/v1/breaks/{one['id']}/resolve", body)
+    await clean(house, "all")

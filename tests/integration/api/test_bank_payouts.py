@@ -273,6 +273,37 @@ async def test_from_the_request_to_the_line_of_a_statement(house: Bank) -> None:
     assert await house.events() == [f"payout.{step}" for step in steps]
 
 
+async def test_a_move_of_the_same_amount_is_no_payout(house: Bank) -> None:
+    number = await house.sending("100.00", await house.account())
+    body = {"asset": "EUR", "amount": "100.00", "from": "bank:main", "to": "binance"}
+    made = await house.operator.post(
+        "/v1/treasury/moves", body, headers={"Idempotency-Key": "to the venue"}
+    )
+    assert made.status == 201, made.body
+    assert (await house.line(-10_000))["matched"] == 0  # it may be either
+    assert (await house.show(number))["status"] == "sending"
+    assert await house.breaks() == [("missing_in_ledger", "bank:main", "-100.00")]
+    await house.line(-10_000)  # both are there: one for each
+    assert (await house.show(number))["status"] == "paid"
+    assert await house.breaks() == []
+    lines = (await house.operator.get("/v1/bank_lines?account=main")).json["data"]
+    assert {tuple(one["matched_with"]) for one in lines} == {(number,), (made.json["id"],)}
+
+
+async def test_a_name_tells_a_payout_from_a_move(house: Bank) -> None:
+    number = await house.sending("100.00", await house.account())
+    body = {"asset": "EUR", "amount": "100.00", "from": "bank:main", "to": "binance"}
+    made = await house.operator.post(
+        "/v1/treasury/moves", body, headers={"Idempotency-Key": "to the venue"}
+    )
+    assert (await house.line(-10_000, number.replace("_", "-").upper()))["matched"] == 1
+    assert (await house.show(number))["status"] == "paid"
+    await house.line(-10_000, "the venue's own reference")
+    [line] = (await house.operator.get("/v1/bank_lines?account=main&limit=1")).json["data"]
+    assert line["matched_with"] == [made.json["id"]]
+    assert await house.breaks() == []
+
+
 async def test_a_new_account_holds_its_payouts_until_it_has_cooled(house: Bank) -> None:
     number = await house.held("10.00", await house.account(cooled=False))
     shown = await house.show(number)

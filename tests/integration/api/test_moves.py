@@ -36,6 +36,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"to": "bank:main"}, "to", "no_such_way"),
     ({"from": "binance", "to": "coinbase"}, "to", "no_such_way"),
     ({"from": "binance", "to": "bank:main"}, "asset", "no_such_way"),
+    ({"from": "bank:main"}, "asset", "no_such_way"),
+    ({"from": "bank:main", "to": "hot"}, "to", "no_such_way"),
     ({"to": "bank:"}, "to", "invalid_request"),
     ({"from": "treasury"}, "from", "no_wallet"),
     ({"surprise": 1}, "surprise", "invalid_request"),
@@ -135,6 +137,31 @@ async def test_fiat_is_ordered_by_a_person(house: World) -> None:
     assert (ordered.json["status"], ordered.json["amount"]) == ("in_transit", "80.00")
     assert (await house.operator.post(f"{path}/cancel")).code == "move_not_open"
     assert (await house.operator.post(f"{path}/approve")).json == ordered.json
+
+
+async def test_fiat_from_a_bank_is_ordered_there_by_a_person(house: World) -> None:
+    fiat = {"asset": "EUR", "network": ..., "from": "bank:main", "to": "coinbase", "amount": "80"}
+    made = await ask(house, "1", **fiat)
+    assert made.status == 201, made.body
+    Move.model_validate(made.json)
+    assert (made.json["status"], made.json["reason"]) == ("approved", "order_at_bank")
+    assert (made.json["from"], made.json["to"], made.json["network"]) == (
+        "bank:main", "coinbase", None,
+    )  # fmt: skip
+    path = f"{PATH}/{made.json['id']}"
+    ordered = await house.operator.post(f"{path}/approve")
+    assert (ordered.json["status"], ordered.json["reason"]) == ("sending", None)
+    assert (await house.operator.post(f"{path}/approve")).json == ordered.json
+    ended = await house.operator.post(f"{path}/cancel")
+    assert (ended.json["status"], ended.json["reason"]) == ("failed", "cancelled")
+    assert (await house.operator.post(f"{path}/approve")).json["status"] == "failed"
+    for change, code in (
+        ({"from": "bank:other"}, "unknown_account"),
+        ({"asset": "USD"}, "unknown_account"),
+        ({"network": NETWORK}, "no_such_way"),
+    ):
+        refused = await ask(house, "2", **(fiat | change))
+        assert (refused.status, refused.code) == (422, code), refused.body
 
 
 async def test_addresses_of_venues_are_listed(house: World) -> None:

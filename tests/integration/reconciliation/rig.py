@@ -57,6 +57,7 @@ class Account:
     held: dict[str, int] = field(default_factory=dict)
     executed: list[Fill] = field(default_factory=list)
     came: list[VenueDeposit] = field(default_factory=list)
+    banked: list[VenueDeposit] = field(default_factory=list)
     went: list[VenueWithdrawal] = field(default_factory=list)
     refused: Sequence[str] = ()  # symbols that it knows nothing of any more
     error: Exception | None = None
@@ -82,6 +83,10 @@ class Account:
     async def deposits(self, since: datetime) -> list[VenueDeposit]:
         self._answer()
         return [d for d in self.came if d.at >= since]
+
+    async def fiat_deposits(self, since: datetime) -> list[VenueDeposit]:
+        self._answer()
+        return [d for d in self.banked if d.at >= since]
 
     async def withdrawals(self, since: datetime) -> list[VenueWithdrawal]:
         self._answer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import combinations
 from uuid import UUID
@@ -41,6 +42,27 @@ def test_one_to_one_by_amount_oldest_first() -> None:
 def test_a_name_decides_against_the_order() -> None:
     broken = f"SEPA {NAMES[1][:9].upper()} {NAMES[1][9:].upper().replace('_', '')}"
     assert pairs([line(1, 500, broken)], [claim(0, 500), claim(1, 500)]) == [([1], [NAMES[1]])]
+
+
+def between(*days: int) -> list[tuple[list[int], list[str]]]:
+    """Lines of these days, a move from the account and a payout, all of one amount."""
+    payout = Claim(reference="pay_" + NAMES[0][4:], amount=-500, on=DAY)
+    lines = [line(n, -500, days=day) for n, day in enumerate(days)]
+    return pairs(lines, [replace(claim(1, -500, days=1), alone=True), payout])
+
+
+def test_a_payout_is_not_a_move_of_the_same_amount() -> None:
+    assert between(1) == []
+    assert between(1, 2) == [([0], ["pay_" + NAMES[0][4:]]), ([1], [NAMES[1]])]
+    assert between(1, 2, 3) == []
+    assert between(1, 99) == []
+
+
+def test_a_move_from_the_account_is_a_line_of_its_own() -> None:
+    alone = [replace(claim(n, -amount), alone=True) for n, amount in ((0, 300), (1, 200))]
+    assert pairs([line(1, -500)], alone) == []
+    assert pairs([line(1, -100), line(2, -200)], [alone[0]]) == []
+    assert pairs([line(1, -500, f"{NAMES[1]}{NAMES[0]}")], alone) == [([1], NAMES[:2])]
 
 
 def test_a_name_with_another_amount_is_for_a_person_and_blocks_its_claim() -> None:

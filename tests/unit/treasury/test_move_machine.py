@@ -16,9 +16,12 @@ from wallets.sweep_facts import TransactionFact
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 W = Windows()
 DAY = 86_400
+WEEK = 7 * DAY
 
 SEND, SHIFT = Facts(way=Way.SEND), Facts(way=Way.SHIFT, checked=True)
 OUT, REMIT = Facts(way=Way.WITHDRAW), Facts(way=Way.REMIT)
+FUND = Facts(way=Way.FUND)
+ORDERED = replace(FUND, checked=True, sent_at=NOW)
 READY = replace(SEND, checked=True)
 PREPARED = replace(READY, transaction=TransactionFact(status="prepared"))
 MINED = replace(READY, transaction=TransactionFact(status="mined", worked=True))
@@ -98,6 +101,30 @@ TABLE = [
     ("fiat, cancelled", replace(REMIT, cancelled=True), 0, "failed", "look", "cancelled"),
     ("fiat, ordered", replace(REMIT, booked=True), 0, "in_transit", "look", None),
     ("fiat, on the statement", replace(REMIT, booked=True, arrived=True), 0, "done", "look", None),
+    ("from a bank", FUND, 0, "approved", "ask", "order_at_bank"),
+    ("from a bank, after a month", replace(FUND, sent_at=None), 30 * DAY, "approved", "ask",
+     "order_at_bank"),
+    ("from a bank, cancelled", replace(FUND, cancelled=True), 0, "failed", "look", "cancelled"),
+    ("from a bank, ordered", ORDERED, 0, "sending", "ask", None),
+    ("from a bank, ordered and cancelled", replace(ORDERED, cancelled=True), 0, "failed", "look",
+     "cancelled"),
+    ("from a bank, ordered a week ago", ORDERED, WEEK, "sending", "ask", "late"),
+    ("a line shows it", replace(ORDERED, arrived=True), 0, "in_transit", "ask", None),
+    ("a line shows it before anybody said so", replace(FUND, arrived=True), 0, "in_transit", "ask",
+     None),
+    ("a line shows what was cancelled", replace(FUND, arrived=True, cancelled=True), 0,
+     "in_transit", "ask", None),
+    ("left a week ago", replace(ORDERED, arrived=True), WEEK, "in_transit", "ask", "late"),
+    ("left a moment less ago", replace(ORDERED, arrived=True), WEEK - 1, "in_transit", "ask", None),
+    ("credited before its line", replace(ORDERED, booked=True), WEEK, "in_transit", "look", None),
+    ("credited what was cancelled", replace(FUND, booked=True, cancelled=True), 0, "in_transit",
+     "look", None),
+    ("the venue has another amount", replace(ORDERED, arrived=True, differs=True), 0, "in_transit",
+     "ask", "amount_differs"),
+    ("it credited another amount", replace(ORDERED, arrived=True, booked=True, differs=True), 0,
+     "in_transit", "look", "amount_differs"),
+    ("both sides", replace(FUND, arrived=True, booked=True), 0, "done", "look", None),
+    ("it came back to the bank", replace(ORDERED, returned=True), 0, "failed", "look", "returned"),
 ]  # fmt: skip
 
 
@@ -114,6 +141,15 @@ def test_table(facts: Facts, later: float, status: str, action: str, reason: str
 def test_a_person_is_told_after_a_while() -> None:
     assert not judge(UNKNOWN, NOW + timedelta(seconds=119), W).tell
     assert judge(UNKNOWN, NOW + timedelta(seconds=120), W).tell
+
+
+def test_a_person_is_told_what_a_bank_and_a_venue_disagree_about() -> None:
+    differs = replace(ORDERED, arrived=True, differs=True)
+    assert judge(differs, NOW, W).tell
+    left = replace(ORDERED, arrived=True)
+    assert not judge(left, NOW + timedelta(seconds=WEEK - 1), W).tell
+    assert judge(left, NOW + timedelta(seconds=WEEK), W).tell
+    assert not judge(replace(left, booked=True, arrived=False), NOW + timedelta(days=99), W).tell
 
 
 def test_what_is_over_is_looked_at_for_a_day() -> None:
@@ -145,7 +181,7 @@ FACTS = st.builds(
         name: st.booleans()
         for name in (
             "checked", "held", "signs", "short", "cancelled", "booked", "arrived", "differs",
-            "resend_is_safe", "has_hash", "written_off",
+            "returned", "resend_is_safe", "has_hash", "written_off",
         )
     },
 )  # fmt: skip
@@ -169,6 +205,9 @@ def test_nothing_leaves_twice(facts: Facts, later: int) -> None:
         assert found.reason in ("address_held", "order_at_venue")
     if found.status is MoveStatus.DONE:
         assert facts.arrived or facts.way is Way.SHIFT
+        if facts.way is Way.FUND:
+            assert facts.booked
+            assert not facts.differs
 
 
 def test_the_venues_last_word_is_asked_for_ever_more_rarely() -> None:

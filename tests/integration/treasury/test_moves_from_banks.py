@@ -1,0 +1,419 @@
+"""Fiat from a bank to a venue: either side may show it first, and some of it nobody can tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from core import ids
+from core.clock import wall
+from core.db import Database
+from core.errors import Conflict, Invalid
+from exchanges.numbers import ONE, parse
+from exchanges.types import TransferStatus, Venue, VenueDeposit
+from ledger.accounts import exchange
+from reconciliation import resolving, runs
+from reconciliation.parts import Scope
+from reconciliation.running import Reconciling
+from tests.integration.reconciliation.rig import Account
+from tests.integration.treasury.banking import KEY, Banking, on, open_banking
+from treasury import bank_deciding, moves
+from treasury.move_machine import Windows
+from treasury.move_work import Moves
+from treasury.moves import NewMove
+
+AT_ONCE = Windows(fiat=timedelta())  # each question anew
+
+
+@dataclass
+class Bank(Account):
+    """A venue with 10,000 EUR, to which a bank can send. `questions`: how often it was asked what
+    banks brought."""
+
+    held: dict[str, int] = field(default_factory=lambda: {"EUR": 10_000 * ONE})
+    questions: int = 0
+
+    async def fiat_deposits(self, since: datetime) -> list[VenueDeposit]:
+        self.questions += 1
+        return await super().fiat_deposits(since)
+
+    def credit(self, amount: str, fee: str = "0") -> str:
+        units = parse(amount)
+        self.banked.append(
+            VenueDeposit(
+                id=f"b{len(self.banked)}", asset="EUR", network=None, address=None, amount=units,
+                tx_hash=None, status=TransferStatus.DONE, at=wall(), fee=parse(fee),
+            )
+        )  # fmt: skip
+        self.held["EUR"] += units
+        return self.banked[-1].id
+
+
+@dataclass
+class Funding:
+    """Nothing runs by itself."""
+
+    banking: Banking
+    venue: Bank
+    loop: Moves
+    closing: int = 500_000
+
+    async def ask(self, amount: str = "1000.00", **more: Any) -> UUID:
+        asked = NewMove("EUR", amount, None, "bank:main", "binance", KEY, **more)
+        async with self.context.database.begin() as session:
+            made = await moves.create(session, self.context, asked)
+        assert (made["status"], made["reason"]) == ("approved", "order_at_bank")
+        number = ids.read("mov", made["id"])
+        assert number is not None
+        return number
+
+    @property
+    def context(self) -> Any:
+        return self.banking.context
+
+    async def approve(self, number: UUID) -> Any:
+        async with self.context.database.begin() as session:
+            return await moves.approve(session, self.context, number, KEY)
+
+    async def cancel(self, number: UUID) -> Any:
+        async with self.context.database.begin() as session:
+            return await moves.cancel(session, self.context, number)
+
+    async def line(self, cents: int, text: str = "", day: int = 0) -> None:
+        """One of a statement of its own."""
+        opening, self.closing = self.closing, self.closing + cents
+        said = f"{on(day)},{_euro(cents)},{text} {self.closing}"
+        await self.banking.csv(_euro(opening), _euro(self.closing), said)
+
+    async def now(self, number: UUID) -> tuple[str, str | None]:
+        """After the worker's step."""
+        await self.loop.step(number)
+        shown = await self.show(number)
+        return shown["status"], shown["reason"]
+
+    async def show(self, number: UUID) -> Any:
+        async with self.context.database.read() as session:
+            return await moves.show(session, self.context, number)
+
+    async def reconcile(self) -> str:
+        """The run's status."""
+        async with self.context.database.begin() as session:
+            row = await runs.request(
+                session, self.context, Scope.EXCHANGES, initiator=KEY, trigger=runs.COMMAND
+            )
+        venues: Any = {self.venue.venue: self.venue}
+        worker = Reconciling(
+            self.context, {}, venues, every_seconds=None, wait_seconds=0, patience=timedelta()
+        )
+        assert await worker.claim(1) == [row.id]
+        await worker.step(row.id)
+        async with self.context.database.read() as session:
+            return str((await runs.show(session, row.id))["status"])
+
+    async def resolve(self, kind: str, resolution: str) -> None:
+        """The oldest Break of a kind."""
+        async with self.context.database.begin() as session:
+            [*_, found], _ = await resolving.page(
+                session, self.context, status="open", kind=kind, place=None, limit=9, cursor=None
+            )
+            number = ids.read("brk", found["id"])
+            await resolving.resolve(session, self.context, number, resolution, "seen", by=KEY)
+
+    async def settled(self, number: UUID, at_bank: int, at_venue: int) -> None:
+        """Done, in the books as it is in the world (cents that came or went), and no Break."""
+        shown = await self.show(number)
+        assert (shown["status"], shown["reason"]) == ("done", None)
+        balance = self.banking.balance
+        assert await balance(f"transit:{shown['id']}") == 0
+        assert await balance("suspense") == 0
+        assert await balance("bank:main") == 500_000 + at_bank
+        held = await balance(exchange("binance"), "EUR@18")
+        assert held == self.venue.held["EUR"] == 10_000 * ONE + at_venue * ONE // 100
+        assert await self.reconcile() == "clean"
+        assert await self.banking.breaks() == []
+
+
+def _euro(cents: int) -> str:
+    sign = "-" if cents < 0 else ""
+    return f"{sign}{abs(cents) // 100}.{abs(cents) % 100:02d}"
+
+
+def named(number: UUID) -> str:
+    return ids.show("mov", number)
+
+
+@pytest.fixture
+async def house(database: Database) -> AsyncIterator[Funding]:
+    async with open_banking(database) as banking:
+        venue = Bank()
+        exchanges: Any = {Venue.BINANCE: venue}
+        yield Funding(banking, venue, Moves(banking.context, exchanges, windows=AT_ONCE))
+
+
+async def test_the_statement_first(house: Funding) -> None:
+    number = await house.ask()
+    assert await house.now(number) == ("approved", "order_at_bank")
+    assert (await house.approve(number))["status"] == "sending"
+    assert await house.now(number) == ("sending", None)
+    await house.line(-100_000, "OUR REFERENCE AT BINANCE")
+    assert await house.now(number) == ("in_transit", None)
+    assert await house.banking.balance(f"transit:{named(number)}") == 100_000
+    house.venue.credit("1000")
+    assert await house.now(number) == ("done", None)
+    assert (await house.approve(number))["status"] == "done", "again is harmless"
+    shown = await house.show(number)
+    assert (shown["venue_transfer"], shown["venue_status"], shown["fee"]) == ("b0", "done", None)
+    await house.settled(number, -100_000, 100_000)
+
+
+async def test_the_venue_first_and_nobody_said_that_it_was_ordered(house: Funding) -> None:
+    number = await house.ask()
+    house.venue.credit("1000.00")
+    assert await house.now(number) == ("in_transit", None)
+    assert await house.banking.balance(f"transit:{named(number)}") == -100_000
+    assert await house.reconcile() == "clean"
+    assert await house.now(number) == ("in_transit", None)
+    with pytest.raises(Conflict, match="too late"):
+        await house.cancel(number)
+    await house.line(-100_000, day=3)
+    assert await house.now(number) == ("done", None)
+    await house.settled(number, -100_000, 100_000)
+
+
+async def test_a_line_that_names_it_comes_before_anybodys_word(house: Funding) -> None:
+    number = await house.ask()
+    await house.line(-100_000, f"to binance {named(number)}")
+    assert await house.now(number) == ("in_transit", None)
+    with pytest.raises(Conflict, match="too late"):
+        await house.cancel(number)
+    house.venue.credit("1000")
+    assert await house.now(number) == ("done", None)
+    await house.settled(number, -100_000, 100_000)
+
+
+async def test_a_line_that_was_there_before_the_move(house: Funding) -> None:
+    await house.line(-100_000)
+    assert await house.banking.breaks() == [("missing_in_ledger", "bank:main", -100_000)]
+    number = await house.ask()
+    assert (await house.approve(number))["status"] == "in_transit"
+    house.venue.credit("1000")
+    assert await house.now(number) == ("done", None)
+    await house.settled(number, -100_000, 100_000)
+
+
+async def test_a_fee_that_the_venue_tells(house: Funding) -> None:
+    number = await house.ask()
+    await house.approve(number)
+    house.venue.credit("997.50", fee="2.50")
+    assert await house.now(number) == ("in_transit", None)
+    await house.line(-100_000)
+    assert await house.now(number) == ("done", None)
+    assert (await house.show(number))["fee"] == "2.5"
+    assert await house.banking.balance("expense:exchange_fees", "EUR@18") == parse("2.50")
+    await house.settled(number, -100_000, 99_750)
+
+
+async def test_a_fee_that_nobody_tells_is_for_a_person(house: Funding) -> None:
+    number = await house.ask()
+    await house.approve(number)
+    house.venue.credit("985")
+    assert await house.now(number) == ("sending", None), "it may be anything"
+    await house.line(-100_000)
+    assert await house.now(number) == ("in_transit", "amount_differs")
+    differs = ("amount", f"transit:{named(number)}", 1_500)
+    assert await house.banking.breaks() == [differs]
+    assert await house.banking.balance(f"transit:{named(number)}") == 100_000, "nothing is guessed"
+    assert (await house.show(number))["venue_transfer"] == "b0"
+    assert await house.now(number) == ("in_transit", "amount_differs")
+    assert await house.reconcile() == "breaks"
+    assert [kind for kind, _, _ in await house.banking.breaks()] == ["amount", "timing"]
+    await house.resolve("amount", "write_off")
+    assert await house.now(number) == ("done", None)
+    assert await house.banking.balance("expense:exchange_fees") == 1_500
+    assert await house.reconcile() == "clean"
+    await house.settled(number, -100_000, 98_500)
+
+
+async def test_another_amount_that_is_not_it(house: Funding) -> None:
+    number = await house.ask()
+    await house.approve(number)
+    await house.line(-100_000)
+    house.venue.credit("985")
+    assert await house.now(number) == ("in_transit", "amount_differs")
+    await house.resolve("amount", "explained")
+    assert await house.now(number) == ("in_transit", None)
+    assert (await house.show(number))["venue_transfer"] is None
+    assert await house.reconcile() == "breaks"
+    assert [kind for kind, _, _ in await house.banking.breaks()] == ["missing_in_ledger"]
+    house.venue.credit("1000")
+    assert await house.now(number) == ("done", None)
+    await house.resolve("missing_in_ledger", "owner_funds")
+    await house.settled(number, -100_000, 198_500)
+
+
+async def test_a_fee_of_the_bank_on_top_is_for_a_person(house: Funding) -> None:
+    number = await house.ask()
+    await house.approve(number)
+    await house.line(-100_300, named(number))
+    assert await house.banking.breaks() == [("amount", "bank:main", -100_300)]
+    [line] = await house.banking.lines("open")
+    async with house.context.database.begin() as session:
+        await bank_deciding.decide(
+            session, house.context, ids.read("bln", line["id"]), [named(number)],
+            "exchange_fees", by=KEY,
+        )  # fmt: skip
+    assert await house.now(number) == ("in_transit", None)
+    house.venue.credit("1000")
+    assert await house.now(number) == ("done", None)
+    assert await house.banking.balance("expense:exchange_fees") == 300
+    await house.settled(number, -100_300, 100_000)
+
+
+async def test_what_was_cancelled_explains_nothing(house: Funding) -> None:
+    number = await house.ask()
+    await house.approve(number)
+    cancelled = await house.cancel(number)
+    assert (cancelled["status"], cancelled["reason"]) == ("failed", "cancelled")
+    assert (await house.cancel(number))["status"] == "failed", "again is harmless"
+    await house.line(-100_000, named(number))
+    house.venue.credit("1000")
+    assert await house.reconcile() == "breaks"
+    assert await house.banking.breaks() == [
+        ("missing_in_ledger", "bank:main", -100_000),
+        ("missing_in_ledger", "exchange:binance", 1000 * ONE),
+    ]
+
+
+async def test_two_that_are_equal(house: Funding) -> None:
+    first, second = await house.ask(), await house.ask()
+    await house.line(-100_000)
+    house.venue.credit("1000")
+    steps = [house.loop.step(number) for number in (second, first, second, first)]
+    await asyncio.gather(*steps)
+    assert (await house.show(first))["status"] == "done", "the oldest"
+    assert (await house.show(second))["status"] == "approved"
+    house.venue.credit("1000")
+    assert await house.now(second) == ("in_transit", None)
+    await house.line(-100_000)
+    assert await house.now(second) == ("done", None)
+    for number in (first, second):
+        await house.settled(number, -200_000, 200_000)
+
+
+async def test_one_deposit_more_than_moves_is_for_a_person(house: Funding) -> None:
+    number = await house.ask()
+    await house.line(-100_000)
+    house.venue.credit("1000")
+    house.venue.credit("1000")
+    assert await house.now(number) == ("in_transit", None)
+    assert await house.reconcile() == "breaks"
+    assert [kind for kind, _, _ in await house.banking.breaks()] == ["missing_in_ledger"] * 2
+    await house.resolve("missing_in_ledger", "owner_funds")
+    assert await house.now(number) == ("done", None)
+    await house.settled(number, -100_000, 200_000)
+
+
+async def test_one_that_nobody_ordered(house: Funding) -> None:
+    house.venue.credit("40")
+    assert await house.reconcile() == "breaks"
+    place = exchange("binance")
+    assert await house.banking.breaks() == [("missing_in_ledger", place, 40 * ONE)]
+    assert await house.reconcile() == "breaks", "the same one"
+    assert len(await house.banking.breaks()) == 1
+    await house.resolve("missing_in_ledger", "owner_funds")
+    assert await house.reconcile() == "clean"
+    number = await house.ask("40.00")
+    assert await house.now(number) == ("approved", "order_at_bank"), "that one is explained"
+
+
+async def test_what_a_move_waits_for_is_merely_early(house: Funding) -> None:
+    number = await house.ask()
+    house.venue.credit("1000")
+    assert await house.reconcile() == "breaks"
+    assert await house.banking.breaks() == [("timing", exchange("binance"), 1000 * ONE)]
+    await house.now(number)
+    await house.line(-100_000)
+    await house.now(number)
+    await house.settled(number, -100_000, 100_000)
+
+
+async def test_a_deposit_that_the_venue_took_back(house: Funding) -> None:
+    number = await house.ask()
+    house.venue.credit("1000")
+    await house.now(number)
+    [came], house.venue.banked = house.venue.banked, []
+    assert await house.reconcile() == "clean", "the sums agree"
+    house.venue.held["EUR"] -= came.amount
+    assert await house.reconcile() == "breaks"
+    place = exchange("binance")
+    assert await house.banking.breaks() == [("missing_at_venue", place, -1000 * ONE)]
+
+
+async def test_it_comes_back_to_the_bank(house: Funding) -> None:
+    number = await house.ask()
+    await house.line(-100_000)
+    assert await house.now(number) == ("in_transit", None)
+    await house.line(100_000, f"RETURN {named(number)} UNKNOWN ACCOUNT")
+    assert await house.now(number) == ("failed", "returned")
+    assert await house.banking.balance(f"transit:{named(number)}") == 0
+    assert await house.banking.breaks() == []
+    assert await house.reconcile() == "clean"
+
+
+async def test_what_no_statement_shows_is_told_once_it_was_ordered(house: Funding) -> None:
+    number = await house.ask()
+    await house.line(-1, "fee", day=9)
+    unknown = ("missing_in_ledger", "bank:main", -1)
+    assert await house.banking.breaks() == [unknown]
+    await house.approve(number)
+    late = ("timing", "bank:main", 100_000)
+    assert await house.banking.breaks() == [unknown, late]
+    await house.line(-100_000, day=10)
+    assert await house.banking.breaks() == [unknown]
+
+
+async def test_moves_share_a_question_and_reconciliation_asks_for_differences(
+    house: Funding,
+) -> None:
+    exchanges: Any = {Venue.BINANCE: house.venue}
+    shared = Moves(house.context, exchanges, windows=Windows(fiat=timedelta(hours=1)))
+    for _ in range(3):
+        await shared.step(await house.ask("10"))
+    assert house.venue.questions == 1
+    assert await house.reconcile() == "clean"
+    assert house.venue.questions == 1
+    house.venue.held["EUR"] += 1
+    assert await house.reconcile() == "breaks"
+    assert house.venue.questions == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "code"),
+    [
+        ({"asset": "ETH"}, "asset", "no_such_way"),
+        ({"network": "eip155:31337"}, "asset", "no_such_way"),
+        ({"asset": "USD"}, "from", "unknown_account"),
+        ({"source": "bank:nowhere"}, "from", "unknown_account"),
+        ({"destination": "hot"}, "to", "no_such_way"),
+        ({"destination": "bank:other"}, "to", "no_such_way"),
+        ({"amount": "0"}, "amount", "invalid_amount"),
+        ({"amount": "1.001"}, "amount", "invalid_amount"),
+    ],
+)
+async def test_what_cannot_be_asked_for(
+    house: Funding, change: dict[str, Any], field: str, code: str
+) -> None:
+    body: dict[str, Any] = {
+        "asset": "EUR", "amount": "1", "network": None, "source": "bank:main",
+        "destination": "binance", "initiator": KEY,
+    }  # fmt: skip
+    async with house.context.database.begin() as session:
+        with pytest.raises(Invalid) as refused:
+            await moves.create(session, house.context, NewMove(**(body | change)))
+    assert ([one.field for one in refused.value.errors], refused.value.code) == ([field], code)

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eth_hash.auto import keccak
 from sqlalchemy import text
 
 from chain.contracts import Contracts
@@ -19,6 +18,7 @@ from chain.endpoints import Endpoints
 from chain.standing import deployed
 from core.context import Context
 from core.errors import BezantError, Invalid, Refused
+from core.keccak import keccak
 from core.networks import Network
 from sandbox.contracts import deployment
 from wallets import transactions

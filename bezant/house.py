@@ -7,13 +7,13 @@ import asyncio
 from typing import Any
 
 import structlog
-from eth_hash.auto import keccak
 from sqlalchemy.dialects.postgresql import insert
 
 from chain.endpoints import Endpoint, Endpoints
 from chain.wire import CALL
 from core.context import Context
 from core.errors import SignerAway
+from core.keccak import keccak
 from core.networks import Network
 from wallets import hot
 from wallets.hot import WalletKind

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from eth_hash.auto import keccak
-
 from bezant.bootstrap import open_signer
 from bezant.settings import Settings
 from chain.contracts import Contracts
@@ -17,6 +15,7 @@ from chain.endpoints import Endpoints
 from chain.wire import BALANCE, CALL
 from core.clock import wall
 from core.errors import ChainError, Misconfigured, SignerError
+from core.keccak import keccak
 from core.networks import NATIVE, Network, Token
 from wallets.addresses import checksum
 from wallets.intents import Known, Order, Payment, Payout, SweepKnown

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eth_hash.auto import keccak
-
 from chain.endpoints import Endpoints
 from chain.tokens import words
+from core.keccak import keccak
 
 _STATE = keccak(b"authorizationState(address,bytes32)")[:4]
 _BALANCE = keccak(b"balanceOf(address)")[:4]

@@ -7,7 +7,6 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
-from eth_hash.auto import keccak
 
 from chain.decode import number
 from chain.multicall import Holdings
@@ -17,6 +16,7 @@ from chain.types import Batch, Block, Movement
 from chain.watch import Watch
 from chain.wire import BLOCK_BY_HASH, CALL
 from core.errors import BlockUnknown, Inconsistent
+from core.keccak import keccak
 from core.networks import NATIVE, Network
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from eth_hash.auto import keccak
+from core.keccak import keccak
 
 
 @lru_cache(maxsize=8192)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eth_abi.abi import encode
-from eth_hash.auto import keccak
+
+from core.keccak import keccak
 
 _DOMAIN = keccak(
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"

@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from eth_hash.auto import keccak
-
 from chain.decode import number
 from chain.ranges import Range
 from chain.rpc import Rpc
 from chain.wire import BALANCE, CALL
 from core.errors import Inconsistent, RangeTooLarge, TimedOut
+from core.keccak import keccak
 from core.networks import NATIVE
 
 CALLS = 1000  # in one request: some 5 M gas, 0.4 MB

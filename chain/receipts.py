@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from eth_hash.auto import keccak
-
 from chain.calls import OWN_RECEIPT, OwnReceipt
 from chain.decode import number
 from chain.rpc import Rpc
 from chain.types import Receipt, TokenLog
 from chain.wire import Header, Log
 from core.errors import BlockUnknown, Inconsistent
+from core.keccak import keccak
 
 AT_ONCE = 50
 TRANSFER = "0x" + keccak(b"Transfer(address,address,uint256)").hex()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eth_hash.auto import keccak
-
 from chain.decode import address, number
 from chain.endpoints import Endpoints
 from chain.rpc import Rpc
@@ -16,6 +14,7 @@ from chain.types import Paid
 from chain.watch import PAID, Watch
 from chain.wire import Header, Log
 from core.errors import Inconsistent
+from core.keccak import keccak
 from core.networks import NATIVE
 
 _ZERO = "0x" + "00" * 20

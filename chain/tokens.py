@@ -7,7 +7,6 @@ from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
-from eth_hash.auto import keccak
 
 from chain.broadcast import from_any
 from chain.domains import domain_separator
@@ -15,6 +14,7 @@ from chain.endpoints import Endpoints
 from chain.rpc import Rpc
 from chain.wire import CALL
 from core.errors import ChainError
+from core.keccak import keccak
 
 _PERMIT = keccak(
     b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from eth_hash.auto import keccak
-
 from chain.decode import address, number
 from chain.rpc import Rpc
 from chain.watch import TREASURY_CHANGED, Watch
 from chain.wire import CALL, LOGS, Header, Log
 from core.errors import BlockUnknown, Inconsistent
+from core.keccak import keccak
 
 _TREASURY = "0x" + keccak(b"treasury()")[:4].hex()
 

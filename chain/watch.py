@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eth_hash.auto import keccak
-
 from chain import bloom
 from chain.wire import Log
 from core.errors import Misconfigured
+from core.keccak import keccak
 from core.networks import Network, Traces
 
 TRANSFER = "0x" + keccak(b"Transfer(address,address,uint256)").hex()

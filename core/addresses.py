@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from eth_hash.auto import keccak
+from core.keccak import keccak
 
 
 @lru_cache(maxsize=65_536)

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from eth_hash.auto import keccak
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +17,7 @@ from core import ids
 from core.clock import show as show_time
 from core.context import Context
 from core.errors import Conflict, Invalid, NotFound, TooMany
+from core.keccak import keccak
 from core.listen import notify
 from core.networks import Network, RelayPolicy
 from core.singleton import lock_number

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eth_hash.auto import keccak
-
 from chain.domains import domain_separator
+from core.keccak import keccak
 from core.networks import Catalog, Network, Token
 from wallets.abi import encode
 from wallets.signer.approvals import recover

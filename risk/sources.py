@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import aiohttp
 import msgspec
-from eth_hash.auto import keccak
 
 from chain.endpoints import Endpoints
 from chain.wire import CALL
 from core.errors import ChainError
+from core.keccak import keccak
 from risk.verdicts import Outcome
 
 ORACLE = "oracle"

@@ -10,7 +10,8 @@ from typing import Any
 
 from eth_abi.abi import encode
 from eth_abi.grammar import parse
-from eth_hash.auto import keccak
+
+from core.keccak import keccak
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "contracts" / "artifacts"

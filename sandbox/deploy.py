@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coincurve import PrivateKey
-from eth_hash.auto import keccak
 
+from core.keccak import keccak
 from core.money import Asset
 from sandbox import contracts
 from sandbox.node import FAUCET, Node

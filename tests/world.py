@@ -26,7 +26,6 @@ from uuid import UUID
 import aiohttp
 from eth_abi.abi import encode
 from eth_account import Account
-from eth_hash.auto import keccak
 from sqlalchemy import text
 
 from chain.endpoints import Endpoints
@@ -34,6 +33,7 @@ from core import ids
 from core.clock import Clock, wall
 from core.context import Context
 from core.db import Database
+from core.keccak import keccak
 from core.listen import Listener
 from core.money import crypto
 from core.networks import NATIVE, Catalog, Feed, Network, Tier, Token, Traces

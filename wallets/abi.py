@@ -7,7 +7,8 @@ from typing import Any
 
 from eth_abi import abi
 from eth_abi.exceptions import DecodingError, EncodingError
-from eth_hash.auto import keccak
+
+from core.keccak import keccak
 
 
 def encode(types: Sequence[str], values: Sequence[Any]) -> bytes:

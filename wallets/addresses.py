@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from eth_hash.auto import keccak
-
 from core.addresses import checksum as checksum
+from core.keccak import keccak
 
 # keccak256 of DepositProxy's init code (contracts/src/DepositProxy.sol); `bezant doctor` compares
 # it with the factory's own constant.

@@ -19,9 +19,9 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
-from eth_hash.auto import keccak
 
 from core.errors import Invalid, Misconfigured
+from core.keccak import keccak
 from wallets.keys import LocalKey, wipe
 
 WORK = 1 << 18  # scrypt's n: a second or two, and 256 MB for as long

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from coincurve import PublicKey
-from eth_hash.auto import keccak
 
 from core.errors import Invalid
+from core.keccak import keccak
 from core.money import crypto
 from core.networks import NATIVE
 from wallets.abi import encode

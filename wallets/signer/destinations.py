@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from eth_hash.auto import keccak
-
+from core.keccak import keccak
 from wallets.addresses import DEPOSIT_INIT_CODE_HASH, create2
 from wallets.intents import (
     ZERO,

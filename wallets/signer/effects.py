@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eth_hash.auto import keccak
-
+from core.keccak import keccak
 from core.networks import NATIVE
 from wallets.abi import decode
 from wallets.intents import (

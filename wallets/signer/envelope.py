@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from eth_hash.auto import keccak
-
+from core.keccak import keccak
 from wallets.intents import Order, Unsigned
 from wallets.signer.approvals import recover
 

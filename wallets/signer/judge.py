@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 
-from eth_hash.auto import keccak
-
+from core.keccak import keccak
 from wallets.encoding import kind_of
 from wallets.intents import Cancel, Order, RouterQuote, Unsigned, payments_of, transaction
 from wallets.signer import destinations, effects, shapes

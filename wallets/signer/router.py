@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from eth_hash.auto import keccak
-
+from core.keccak import keccak
 from core.networks import NATIVE
 from wallets.abi import encode
 from wallets.intents import ZERO, RouterQuote

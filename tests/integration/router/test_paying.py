@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from eth_hash.auto import keccak
 
 from core import ids
 from core.errors import Conflict
+from core.keccak import keccak
 from payments import decisions
 from payments.claims import word_of
 from sandbox import contracts

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from eth_hash.auto import keccak
 
 from core.addresses import checksum
 from core.db import Database
+from core.keccak import keccak
 from core.networks import NATIVE
 from tests.integration.sweeps.conftest import Chain
 from tests.integration.sweeps.sweeping import Sweeping, make_sweeping_on

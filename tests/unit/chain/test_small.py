@@ -6,7 +6,6 @@ import json
 
 import msgspec
 import pytest
-from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from chain.run import TAIL_BLOCKS, spans
 from chain.watch import TRANSFER, Watch
 from chain.wire import Log
 from core.errors import Inconsistent, Misconfigured
+from core.keccak import keccak
 from core.money import crypto
 from core.networks import NATIVE, Network, Token
 from tests.unit.chain.test_decode import TOKEN, A, B, header, log, watch

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
-from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Invalid
+from core.keccak import keccak
 from core.networks import NATIVE
 from tests.unit.wallets.signer import world as w
 from wallets.encoding import plain, read, read_intent

@@ -8,8 +8,8 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.messages import encode_typed_data
-from eth_hash.auto import keccak
 
+from core.keccak import keccak
 from core.networks import NATIVE
 from wallets.addresses import DEPOSIT_INIT_CODE_HASH, create2
 from wallets.intents import (

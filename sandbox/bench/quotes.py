@@ -45,6 +45,7 @@ WISHES = (
     NewQuote("EUR", "ETH", "200000", "sell"),
     NewQuote("EUR", "ETH", "100", "buy"),
 )
+HELD = {asset: Balance(10**7 * ONE, 0) for asset in ("ETH", "EUR", "USDT")}
 _FLOOR = "select bids, asks from venue_books where symbol = 'ETH-EUR'"
 
 
@@ -81,22 +82,23 @@ async def _quote(context: Context, wish: NewQuote) -> float:
 
 
 async def _beat(context: Context) -> None:
+    """As the streams do it: nothing that a quote rests on is stale."""
+    now = wall()
     async with context.database.statement() as connection:
         for venue in VENUES:
-            await books.heard(connection, venue, wall())
+            await books.heard(connection, venue, now)
+            await balances.store(connection, venue, HELD, now)
 
 
 async def _stock(context: Context) -> None:
     """Both venues with deep books and more than enough money, and what Chainlink says."""
     now = wall()
-    held = {asset: Balance(10**7 * ONE, 0) for asset in ("ETH", "EUR", "USDT")}
     async with context.database.statement() as connection:
         for number, venue in enumerate(VENUES):
             fee = parse("0.001") * (1 + number)
             listed = {symbol: _market(symbol, fee) for symbol in MIDS}
             await markets.store(connection, venue, listed, now)
             await books.store(connection, venue, [_book(venue, s) for s in listed])
-            await balances.store(connection, venue, held, now + timedelta(days=1))
         for base, price in (("ETH", parse("2500")), ("EUR", parse("1.1"))):
             await connection.execute(
                 "insert into prices (base, quote, price, updated_at, valid_until, sources,"

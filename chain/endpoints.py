@@ -161,6 +161,7 @@ class Endpoints:
         best = max(e.head for e in self.all if e.head is not None)
         for e in self.all:
             e.lag = 0 if e.head is None else best - e.head
+            self._publish(e)
         # A head that only went down everywhere (a fork to fewer blocks) is no lag for ever: the
         # survey reads all heads anew.
 

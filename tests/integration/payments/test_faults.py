@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from api.networks import lag_seconds
 from chain.blocks import Follower
 from chain.endpoints import Endpoints
 from chain.types import Cursor
@@ -33,6 +34,11 @@ ID = "eip155:31337"
 
 def sample(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(f"bezant_{name}_total", {"network": ID, **labels}) or 0
+
+
+def score(proxy: FaultProxy) -> float | None:
+    labels = {"network": ID, "endpoint": proxy.name}
+    return REGISTRY.get_sample_value("bezant_endpoint_score", labels)
 
 
 @dataclass
@@ -180,6 +186,8 @@ async def test_a_dead_endpoint_beside_a_live_one(behind: Open) -> None:
 async def test_a_stale_head_beside_a_live_one(behind: Open) -> None:
     async with behind(2) as (world, [stale, _]):
         stale.freeze(await world.node.head())
+        await world.follow()
+        assert score(stale) == 100
         invoice = await world.invoice()
         await world.pay(invoice)
         await world.mine(3)
@@ -189,6 +197,7 @@ async def test_a_stale_head_beside_a_live_one(behind: Open) -> None:
             return await status_of(world, invoice) == ("settled", "none")
 
         await eventually(settled)
+        assert score(stale) == 80  # four blocks behind
         await assert_sound(world)
 
 
@@ -204,6 +213,8 @@ async def test_a_stale_head_alone_expires_nothing(behind: Open) -> None:
         await world.mine(3)
         await world.follow()
         assert await status_of(world, invoice) == ("new", "none")
+        [cursor] = await world.rows("network_cursors")  # bezant_chain_lag_seconds reads it
+        assert lag_seconds(cursor.followed_until, world.context.clock.now()) >= 100
         proxy.thaw()
         await world.follow()
         assert await status_of(world, invoice) == ("settled", "none")

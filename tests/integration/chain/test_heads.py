@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,22 +63,55 @@ async def test_the_clock_wakes_without_a_push(
     assert "secret" not in capsys.readouterr().out
 
 
+class Relay:
+    """Hands a node's socket on, until it is cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: list[asyncio.StreamWriter] = []
+        self.taken = 0
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.taken += 1
+        there, here = await asyncio.open_connection("127.0.0.1", self._port)
+        self._open += [writer, here]
+        await asyncio.gather(_hand_on(reader, here), _hand_on(there, writer))
+
+    def cut(self) -> None:
+        while self._open:
+            self._open.pop().transport.abort()
+
+
+async def _hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while some := await reader.read(1 << 16):
+            writer.write(some)
+            await writer.drain()
+    writer.close()
+
+
 async def test_a_lost_subscription_comes_back(world: World) -> None:
-    with anvil() as first:
-        port = int(first.url.rsplit(":", 1)[1])
-        network = replace(world.network, push_url=f"ws://127.0.0.1:{port}", poll_ms=10)
-        endpoints = Endpoints(network)
+    relay = Relay(int(world.chain.url.rsplit(":", 1)[1]))
+    async with await asyncio.start_server(relay.take, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        endpoints = Endpoints(world.network)
 
         async def connected() -> bool:
-            await anext(ticks)
             return endpoints.push_connected
 
         async def lost() -> bool:
-            return not await connected()
+            return not endpoints.push_connected
 
+        network = replace(world.network, push_url=f"ws://127.0.0.1:{port}", poll_ms=NEVER_MS)
         async with aclosing(heads(network, endpoints)) as ticks:
+            await anext(ticks)  # at once
+            await asyncio.wait_for(anext(ticks), 5)  # the subscription
             await eventually(connected)
-            with anvil() as other:  # a node to keep: the first one goes
-                assert other.url != first.url
-            first.rpc("anvil_mine", "0x1")
+            relay.cut()
+            await eventually(lost)
+            await asyncio.wait_for(anext(ticks), 5)  # the next one
             await eventually(connected)
+            assert relay.taken == 2
+            world.mine()
+            assert await asyncio.wait_for(anext(ticks), 5) is not None
+        relay.cut()

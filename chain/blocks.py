@@ -48,8 +48,8 @@ class _Behind(Exception):
 
 
 class Follower:
-    """One per network. `blocks_max` bounds a batch that has no fork; `outstanding` None: nothing
-    of ours is ever sent."""
+    """One per network. `blocks_max` bounds a batch that has no fork, and so does `movements_max`,
+    lest it fill the memory; `outstanding` None: nothing of ours is ever sent."""
 
     def __init__(
         self,
@@ -58,11 +58,13 @@ class Follower:
         *,
         outstanding: Outstanding | None = None,
         blocks_max: int = 2000,
+        movements_max: int = 50_000,
     ) -> None:
         self._network = network
         self._outstanding = outstanding
         self.endpoints = endpoints
         self._blocks_max = blocks_max
+        self._movements_max = movements_max
         self._watch = Watch.of(network)
         self._agreement = Agreement(endpoints)
         self._surveyed_at = 0.0
@@ -233,7 +235,10 @@ class Follower:
             )
         forked = start.number < cursor.number
         last = min(top, cursor.number + self._blocks_max)
-        run = await read_run(reader, start, head, last, whole_until=cursor.number if forked else 0)
+        whole = cursor.number if forked else 0
+        run = await read_run(
+            reader, start, head, last, whole_until=whole, movements_max=self._movements_max
+        )
         safe, final = await self._tags(reader, top, run, stored)
         blocks = [decode.block(h) for h in run.headers]
         fork = start.number if forked else None

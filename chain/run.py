@@ -16,7 +16,6 @@ from core.errors import ChainError
 SPAN_BLOCKS = 200  # read together: one JSON batch of headers, where the endpoint lets us
 SPANS_AT_ONCE = 4
 TAIL_BLOCKS = 64  # below the head: read by block hash
-MOVEMENTS_MAX = 50_000  # a run ends early rather than fill the memory
 
 
 @dataclass(slots=True)
@@ -46,13 +45,19 @@ def spans(first: int, last: int, top: int) -> Iterator[tuple[int, int]]:
 
 
 async def read_run(
-    reader: Reader, start: Cursor, head: Header, last: int, *, whole_until: int
+    reader: Reader,
+    start: Cursor,
+    head: Header,
+    last: int,
+    *,
+    whole_until: int,
+    movements_max: int,
 ) -> Run:
     """The blocks after `start` up to height `last`, on the chain of `head`.
 
     May end early, never with a gap: after a failure further on (which shows again on the next
-    read) or when it grows large, but not below height `whole_until`. Raises what the endpoint's
-    answers deserve.
+    read) or when it holds more than `movements_max`, but not below height `whole_until`. Raises
+    what the endpoint's answers deserve.
     """
     top = number(head.number)
     run = Run()
@@ -69,7 +74,7 @@ async def read_run(
     try:
         while tasks:
             enough = bool(run.headers) and number(run.headers[-1].number) >= whole_until
-            if enough and len(run.movements) > MOVEMENTS_MAX:
+            if enough and len(run.movements) > movements_max:
                 break
             try:
                 more = await tasks.popleft()

@@ -36,7 +36,7 @@ CHANNEL = "router"  # work for `quoting` and `relaying`
 LONGEST = timedelta(minutes=10)
 SHORTEST = timedelta(seconds=20)  # less is too short to sign and be mined
 WORTH_GIVING = timedelta(minutes=2)  # one that is good for less is not given again
-MOST_OF_AN_INVOICE = 100
+MOST = 100  # that are made for one invoice
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 # Paid already, or bound to an authorization that the payer took back: it can never be paid again.
@@ -58,8 +58,11 @@ class Wish:
     payer: str | None = None
 
 
-async def ask(session: AsyncSession, context: Context, invoice_id: UUID, wish: Wish) -> Quote:
-    """The quote for what is due now: one that is there and good for a while, else a new one.
+async def ask(
+    session: AsyncSession, context: Context, invoice_id: UUID, wish: Wish, *, most: int = MOST
+) -> Quote:
+    """The quote for what is due now: one that is there and good for a while, else a new one, as
+    long as there are not `most` for the invoice.
 
     Raises NotFound; Invalid for what is not offered, has no router (`no_router`) or keeps a part
     of each transfer (`fee_on_transfer`); Conflict `invoice_not_payable`; TooMany.
@@ -77,6 +80,9 @@ async def ask(session: AsyncSession, context: Context, invoice_id: UUID, wish: W
             return quote
         quote.live = False
     await session.flush()
+    made = select(func.count()).select_from(Quote).where(Quote.invoice_id == invoice.id)
+    if (await session.scalar(made) or 0) >= most:
+        raise TooMany("too many quotes were asked for this invoice", code="quote_limit")
     return await _new(session, invoice, network, option, wish, amount, now)
 
 
@@ -226,9 +232,6 @@ async def _new(
     amount: int,
     now: datetime,
 ) -> Quote:
-    made = select(func.count()).select_from(Quote).where(Quote.invoice_id == invoice.id)
-    if (await session.scalar(made) or 0) >= MOST_OF_AN_INVOICE:
-        raise TooMany("too many quotes were asked for this invoice", code="quote_limit")
     row = Quote(
         id=ids.new(),
         invoice_id=invoice.id,

@@ -69,12 +69,13 @@ async def follow(world: World) -> AsyncIterator[Follow]:
             *urls: str,
             network: Network | None = None,
             blocks_max: int = 2000,
+            movements_max: int = 50_000,
             patience: float = 10,  # seconds; short where a proxy hangs on purpose
         ) -> Follower:
             made = replace(network or world.network, rpc_urls=urls or (world.chain.url,))
             endpoints = Endpoints(made, timeout=patience, short_timeout=patience)
             stack.push_async_callback(endpoints.close)
-            return Follower(made, endpoints, blocks_max=blocks_max)
+            return Follower(made, endpoints, blocks_max=blocks_max, movements_max=movements_max)
 
         yield make
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from chain import run
 from chain.types import Cursor, Movement
 from core.errors import ChainError
 from core.networks import Traces
@@ -125,15 +124,10 @@ async def test_any_ranges_and_faults_find_the_same(
 
 
 async def test_a_batch_ends_before_it_fills_the_memory(
-    world: World,
-    follow: Follow,
-    history: Cursor,
-    expected: list[Movement],
-    monkeypatch: pytest.MonkeyPatch,
+    follow: Follow, history: Cursor, expected: list[Movement]
 ) -> None:
-    monkeypatch.setattr(run, "MOVEMENTS_MAX", 10)
     books = Books(history)
-    batches = await books.follow(follow())
+    batches = await books.follow(follow(movements_max=10))
     assert len(batches) > 2
     assert books.all() == expected
 

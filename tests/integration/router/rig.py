@@ -72,12 +72,15 @@ class Till:
     sending: dict[str, Sending]
     relayer: str
 
-    async def ask(self, invoice: dict[str, Any], asset: str = "ETH", network: int = 0) -> UUID:
+    async def ask(
+        self, invoice: dict[str, Any], asset: str = "ETH", network: int = 0, **limits: int
+    ) -> UUID:
         wish = Wish(asset=asset, network=list(self.world.nodes)[network])
         number = ids.read("inv", invoice["id"])
         assert number is not None
         async with self.world.context.database.begin() as session:
-            return (await router_quotes.ask(session, self.world.context, number, wish)).id
+            row = await router_quotes.ask(session, self.world.context, number, wish, **limits)
+            return row.id
 
     async def show(self, quote_id: UUID) -> dict[str, Any]:
         async with self.world.context.database.read() as session:

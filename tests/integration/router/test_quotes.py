@@ -152,13 +152,12 @@ async def test_a_rotated_key(till: Till) -> None:
     assert await node.rpc("eth_getCode", router, "latest") != "0x"
 
 
-async def test_an_invoice_has_so_many(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router_quotes, "MOST_OF_AN_INVOICE", 2)
+async def test_an_invoice_has_so_many(till: Till) -> None:
     invoice = await till.world.invoice()
     for asset in ("ETH", "USDC"):
-        await till.ask(invoice, asset)
+        await till.ask(invoice, asset, most=2)
     with pytest.raises(TooMany):
-        await till.ask(invoice, "DAI")
+        await till.ask(invoice, "DAI", most=2)
 
 
 @pytest.mark.parametrize(

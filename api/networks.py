@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
@@ -45,7 +44,7 @@ def show(network: Network, cursor: NetworkCursor | None, now: datetime) -> dict[
         "finalized": cursor and cursor.finalized,
         "stalled": cursor and cursor.stalled,
         "halted": cursor and cursor.halted,
-        "endpoints": [_endpoint(e) for e in cursor.endpoints] if cursor else [],
+        "endpoints": cursor.endpoints if cursor else [],
         "assets": [
             {
                 "asset": token.asset.symbol,
@@ -60,13 +59,3 @@ def show(network: Network, cursor: NetworkCursor | None, now: datetime) -> dict[
 
 def lag_seconds(followed_until: datetime, now: datetime) -> int:
     return max(0, int((now - followed_until).total_seconds()))
-
-
-def _endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
-    """An endpoint's URL may carry a key in its path or query: only the host is shown."""
-    shown = dict(endpoint)
-    if isinstance(shown.get("url"), str):
-        parts = urlsplit(shown["url"])
-        host = parts.hostname or ""
-        shown["url"] = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
-    return shown

@@ -104,7 +104,7 @@ async def test_networks_tell_how_far_they_are_followed(world: World) -> None:
             {
                 "network": NETWORK,
                 "followed": followed,
-                "endpoints": '[{"url": "https://u:p@node.example:8545/v2/k?k=1", "score": 88}]',
+                "endpoints": '[{"url_host": "node.example:8545", "score": 88}]',
             },
         )
     network = (await world.operator.get("/v1/networks")).json["data"][0]
@@ -121,7 +121,7 @@ async def test_networks_tell_how_far_they_are_followed(world: World) -> None:
         "finalized": 36,
         "stalled": False,
         "halted": None,
-        "endpoints": [{"url": "https://node.example:8545", "score": 88}],
+        "endpoints": [{"url_host": "node.example:8545", "score": 88}],
         "assets": [
             {
                 "asset": "ETH",

@@ -29,10 +29,13 @@ FRESH = timedelta(minutes=2)  # blocks come faster everywhere
 STORE_SECONDS = 5
 
 # Gas by measure: a transfer of ETH to a plain account, of a proxied token to a new holder; and
-# the same as one of many in a Multisend, whose 21,000 are shared.
+# the same as one of many in a Multisend, whose 21,000 are shared. Keys: whether it is ETH.
 BASE_GAS = 21_000
 ALONE = {True: 21_000, False: 65_000}
 AMONG = {True: 15_000, False: 45_000}
+# From how many on one Multisend is cheaper than as many transfers (contracts/gas-report.md, which a
+# test compares). An allowance is given once per wallet and token, so it is not reckoned.
+TOGETHER_FROM = {True: 4, False: 3}
 # What a payment may cost at most: a payee that is a contract, and fees ten times as high as now.
 ROOM = 3
 GROWTH = 10
@@ -91,7 +94,7 @@ def quote(
     figures = known.get(network.id)
     if figures is None or figures.at < wall() - FRESH:
         raise PriceUnavailable(f"what gas costs on {network.id} is not known now")
-    gas = gas_of(token, together if network.multisend else 1)
+    gas = gas_of(token, together if goes_together(network, token, together) else 1)
     per_gas = figures.base_fee + max(figures.priority_fee, FLOOR)
     native = network.tokens[0].asset
     rate = prices.rate(token.asset.symbol, native.symbol, now)
@@ -109,6 +112,13 @@ def quote(
             "price": rate.evidence,
         },
     )
+
+
+def goes_together(network: Network, token: Token, count: int) -> bool:
+    """Whether `count` payouts of a token leave in one transaction: where that is cheaper. A token
+    that keeps a part of each transfer never does: a Multisend pays exactly or not at all."""
+    may = network.multisend is not None and not token.fee_on_transfer
+    return may and count >= TOGETHER_FROM[token.is_native]
 
 
 def gas_of(token: Token, together: int) -> int:

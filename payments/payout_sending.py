@@ -1,7 +1,8 @@
 """From approved to a transaction: the hot wallet's funds are looked at, payouts are gathered.
 
 Writing the transaction and the payouts' `sending` is one database transaction: none is asked for
-twice. The payouts of a batch go together once all of them are judged, where that is cheaper.
+twice. The payouts of a batch wait until all of them are judged, and go together where that is
+cheaper (payout_fees.goes_together).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from payments.payout_approvals import payments_now
 from payments.payout_cases import Changes, rejudge, rejudge_all
 from payments.payout_decisions import dry_run, wallet_for
 from payments.payout_facts import Status
+from payments.payout_fees import goes_together
 from payments.payout_tables import Payout, PayoutBatch
 from wallets.intents import Allowance, Intent, Payment
 from wallets.intents import Payout as PayoutIntent
@@ -91,8 +93,8 @@ class Sending:
     async def send(
         self, session: AsyncSession, rows: Sequence[Payout], changes: Changes, *, together: bool
     ) -> None:
-        """Locked, approved payouts of one asset as far as funds go: all in one transaction, or
-        each in its own."""
+        """Locked, approved payouts of one asset as far as funds go: all in one transaction where
+        they may go `together` and that is cheaper, or each in its own."""
         network = self.context.catalog.networks[rows[0].network]
         wallet = await wallet_for(session)
         for row in rows:
@@ -100,24 +102,28 @@ class Sending:
         if wallet is None:
             return
         fit = await _affordable(session, network, rows, changes)
-        by_allowance = together and len(fit) > 1 and fit[0].token != NATIVE
+        token = network.by_address()[rows[0].token]
+        together = together and goes_together(network, token, len(fit))
+        by_allowance = together and not token.is_native
         if by_allowance and not await self._may_spend(
-            session, network, wallet, fit[0].token, changes.now
+            session, network, wallet, token.address, changes.now
         ):
             return
         payments = await payments_now(session, fit, changes.now) if fit else ()
         size = len(fit) if together else 1
-        for at in range(0, len(fit), max(1, size)):
+        for at in range(0, len(fit), size):
             some = slice(at, at + size)
             await self._prepare(session, network, wallet, fit[some], payments[some], changes)
 
     async def allowed_together(self, rows: Sequence[Payout]) -> bool:
-        """Whether the signer would sign these as one: together they may be too much."""
+        """Whether these go as one and the signer would sign that: it may be too much."""
         network = self.context.catalog.networks[rows[0].network]
+        if not goes_together(network, network.by_address()[rows[0].token], len(rows)):
+            return False
         async with self.context.database.read() as session:
             wallet = await wallet_for(session)
             payments = await payments_now(session, rows, self.context.clock.now())
-        if wallet is None or len(rows) < 2:
+        if wallet is None:
             return False
         intent = BatchIntent(multisend=network.multisend or "", payments=payments)
         word = await self.signer.check(dry_run(network, wallet, rows[0], intent, payments))
@@ -194,11 +200,10 @@ update payouts set due_at = :now where due_at is null and id in (
 
 
 def joins(row: Payout, network: Network) -> bool:
-    """Whether it leaves with others of its batch. A token that keeps a part of each transfer leaves
-    alone: the Multisend pays exactly or not at all."""
+    """Whether it waits for others of its batch, to leave with them where they are enough."""
     token = network.by_address().get(row.token)
-    exact = token is not None and not token.fee_on_transfer
-    return row.batch_id is not None and network.multisend is not None and exact
+    may = token is not None and goes_together(network, token, TOGETHER)
+    return row.batch_id is not None and may
 
 
 async def wake_batch(session: AsyncSession, batch_id: UUID, now: datetime) -> None:

@@ -15,7 +15,7 @@ PAYER_KEY, QUOTE_KEY = "0x" + "41" * 32, "0x" + "42" * 32
 PAID = 123_456_789  # base units: 123.456789 of a token with 6 decimals
 DEADLINE = 2**40
 CALL_GAS = 100_000
-BATCHES = (1, 20, 100)
+BATCHES = (1, 2, 3, 4, 20, 100)
 QUOTE_TYPE = [
     {"name": "invoice", "type": "bytes32"},
     {"name": "asset", "type": "address"},
@@ -176,6 +176,11 @@ def _payouts(shop: Shop) -> list[Row]:
             told = [log for log in receipt["logs"] if log["address"] == multisend.address.lower()]
             assert len(told) == size
             rows.append(Row(name, size, _gas(receipt) // size, plain))
+    new = ["0x" + keccak(text=f"new payee {i}")[:20].hex() for i in range(21)]
+    payments = [(ETHER, payee, PAID) for payee in new[:20]]
+    receipt = multisend.send("send", payments, CALL_GAS, sender=payer, value=PAID * 20)
+    plain = _gas(chain.send(new[20], value=1))
+    rows.append(Row("ETH: `send`, to new accounts", 20, _gas(receipt) // 20, plain))
     return rows
 
 
@@ -193,7 +198,10 @@ TITLE = """
 # Gas per payment and payout
 
 Payments through `PaymentRouter`: the customer's whole transaction, and no sweep is needed after it.
-Payouts through `Multisend`: the house's, per payee, to accounts that hold some already.
+Payouts through `Multisend`: the house's, per payee, to accounts that hold some already. A batch
+goes through it from as many on as make it cheaper than plain transfers (`TOGETHER_FROM` in
+`payments/payout_fees.py`, which a test compares with this table). An account that never held
+anything costs a contract 25,000 more, which a plain transfer of ETH does not pay.
 """
 
 

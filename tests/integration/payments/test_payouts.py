@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -256,15 +258,34 @@ async def test_a_batch_of_tokens_waits_for_its_allowance(shop: Leaving) -> None:
     await shop.assert_sound()
 
 
+async def test_few_leave_one_by_one_and_are_quoted_so(shop: Leaving) -> None:
+    """At the boundary: as many as make one transaction cheaper, and one less of each."""
+    alone = await shop.show(await shop.ask("0.1")), await shop.show(await shop.ask("1", "USDC"))
+    shown = []
+    for eth, usdc in ((3, 2), (4, 3)):
+        asked = [("0.1", "ETH", PAYEE)] * eth + [("1", "USDC", PAYEE)] * usdc
+        _, numbers = await shop.ask_batch(*asked)
+        shown.append((await shop.show(numbers[0]), await shop.show(numbers[-1])))
+    await shop.finish(5)
+    purposes = Counter(row.purpose for row in await shop.world.rows("transactions"))
+    assert purposes == {"payout": 2 + 5, "payout_batch": 2, "allowance": 1}
+    assert {row.status for row in await shop.world.rows("payouts")} == {"paid"}
+    for one, few, enough in zip(alone, *shown, strict=True):
+        assert few["network_fee"] == one["network_fee"]
+        assert Decimal(enough["network_fee"]) < Decimal(one["network_fee"])
+    await shop.assert_sound()
+
+
 async def test_a_batch_waits_for_all_and_leaves_without_the_held(shop: Leaving) -> None:
     shop.signer.limit = ETHER
-    payees = [Account.create().address.lower() for _ in range(3)]
-    amounts = ("0.1", "2", "0.2")
+    payees = [Account.create().address.lower() for _ in range(5)]
+    amounts = ("0.1", "2", "0.2", "0.3", "0.4")
     _, numbers = await shop.ask_batch(
         *((amount, "ETH", payee) for amount, payee in zip(amounts, payees, strict=True))
     )
     await shop.finish()
-    assert [(await shop.show(n))["status"] for n in numbers] == ["paid", "held", "paid"]
+    statuses = [(await shop.show(n))["status"] for n in numbers]
+    assert statuses == ["paid", "held", "paid", "paid", "paid"]
     for person in shop.people[:2]:
         await shop.approve(numbers[1], person)
     await shop.finish()
@@ -284,10 +305,10 @@ async def test_a_batch_that_is_too_much_together_leaves_one_by_one(shop: Leaving
             return said
 
     shop.signer.__class__ = Together
-    _, numbers = await shop.ask_batch(("0.1", "ETH", PAYEE), ("0.2", "ETH", PAYEE))
+    _, numbers = await shop.ask_batch(*(("0.1", "ETH", PAYEE) for _ in range(4)))
     await shop.finish()
     assert {(await shop.show(n))["status"] for n in numbers} == {"paid"}
-    assert [row.purpose for row in await shop.world.rows("transactions")] == ["payout"] * 2
+    assert [row.purpose for row in await shop.world.rows("transactions")] == ["payout"] * 4
     await shop.assert_sound()
 
 

@@ -117,6 +117,8 @@ class Sending:
 
     async def allowed_together(self, rows: Sequence[Payout]) -> bool:
         """Whether these go as one and the signer would sign that: it may be too much."""
+        if not rows:
+            return False
         network = self.context.catalog.networks[rows[0].network]
         if not goes_together(network, network.by_address()[rows[0].token], len(rows)):
             return False
@@ -211,11 +213,11 @@ async def wake_batch(session: AsyncSession, batch_id: UUID, now: datetime) -> No
     await session.execute(_WAKE, {"now": now, "batch": batch_id})
 
 
-async def gather(session: AsyncSession, row: Payout, *, locked: bool) -> Sequence[Payout]:
+async def gather(session: AsyncSession, row: Payout) -> Sequence[Payout]:
     """Approved payouts of the same batch and asset that may leave in one transaction, in order.
 
     None of them while others of the batch have not been judged: the last one judged wakes them
-    all. With `locked` the caller holds the batch's row (`lock_batch`).
+    all. The caller holds the batch's row (`lock_batch`).
     """
     of_batch = Payout.batch_id == row.batch_id
     waiting = select(Payout.id).where(of_batch, Payout.status == Status.REQUESTED).limit(1)
@@ -228,10 +230,7 @@ async def gather(session: AsyncSession, row: Payout, *, locked: bool) -> Sequenc
         Payout.network == row.network,
         Payout.token == row.token,
     )
-    query = query.order_by(Payout.id).limit(TOGETHER)
-    if locked:
-        query = query.with_for_update().execution_options(populate_existing=True)
-    return (await session.scalars(query)).all()
+    return (await session.scalars(query.order_by(Payout.id).limit(TOGETHER))).all()
 
 
 async def lock_batch(session: AsyncSession, batch_id: UUID) -> None:

@@ -26,7 +26,7 @@ from payments import (
 )
 from payments.payout_cases import Changes, lock, lock_ids, rejudge_all
 from payments.payout_decisions import Said
-from payments.payout_facts import BACK, OPEN, Sent, Status
+from payments.payout_facts import ALLOWED, BACK, OPEN, Sent, Status
 from payments.payout_queue import AWAY_SECONDS, BACK_TO_PEOPLE
 from payments.payout_requests import wake
 from payments.payout_sending import Prepare, Sending, gather, joins, lock_batch, wake_batch
@@ -149,7 +149,9 @@ class Payouts:
         else:
             await self._send_batch(row)
 
-    async def _decide(self, rows: Rows) -> None:
+    async def _decide(self, rows: Rows, *, gathered: bool = False) -> None:
+        """Judges them, and sends what may leave. `gathered`: all that is approved of one batch in
+        one asset, which may leave in one transaction; else those of batches wait for each other."""
         began = self._context.clock.now()
         words = await payout_decisions.screened(self._context, [row.id for row in rows])
         verdicts = {number: word for number, word in words.items() if word is not None}
@@ -162,6 +164,8 @@ class Payouts:
             log.warning("no_hot_wallet", payouts=len(verdicts))
             await payout_queue.put_off(self._context, list(verdicts))
             return
+        may = [row for row in rows if row.id in said and said[row.id].signer == ALLOWED]
+        together = gathered and await self._sending.allowed_together(may)
         async with self._context.database.begin() as session:
             batches = sorted({r.batch_id for r in rows if r.id in said and r.batch_id is not None})
             for batch_id in batches:
@@ -171,17 +175,17 @@ class Payouts:
             approvals = await payout_approvals.newest(session, [row.id for row in same])
             for row in same:
                 await self._judged(session, row, approvals.get(row.id), said[row.id], changes)
-            for alone in self._leaving_alone(same):
-                await self._sending.send(session, alone, changes, together=False)
+            for leaving in self._leaving(same, gathered=gathered):
+                await self._sending.send(session, leaving, changes, together=together)
             await save(session, changes)
             for batch_id in batches:  # those that wait for these, when they were the last
                 await wake_batch(session, batch_id, changes.now)
 
-    def _leaving_alone(self, rows: Sequence[Payout]) -> list[list[Payout]]:
+    def _leaving(self, rows: Rows, *, gathered: bool) -> list[list[Payout]]:
         """Approved ones that wait for no others, by asset."""
         found: dict[tuple[str, str], list[Payout]] = {}
         for row in rows:
-            if row.status == Status.APPROVED and not self._together(row):
+            if row.status == Status.APPROVED and (gathered or not self._together(row)):
                 found.setdefault((row.network, row.token), []).append(row)
         return [found[key] for key in sorted(found)]
 
@@ -206,22 +210,17 @@ class Payouts:
             row.due_at = approval.expires_at
 
     async def _send_batch(self, row: Payout) -> None:
-        """All that is approved in one transaction; one by one where the signer wants it so."""
-        async with self._context.database.read() as session:
-            rows = await gather(session, row, locked=False)
-        alone = len(rows) > 1 and not await self._sending.allowed_together(rows)
+        """All that is approved beside it, judged once more: since they were approved they may have
+        waited for days, and a list or a policy may say something else by now."""
         async with self._context.database.begin() as session:
             assert row.batch_id is not None  # noqa: S101  (the caller saw it)
             await lock_batch(session, row.batch_id)
-            found = await gather(session, row, locked=True)
-            changes = Changes(self._context, self._context.clock.now())
-            [mine] = await lock(session, Payout.id == row.id)
-            mine.leased_until = mine.due_at = None  # others send it, or the last of them wakes it
-            if found:
-                await self._sending.send(session, found, changes, together=not alone)
-            await save(session, changes)
-            if found:
-                await wake_batch(session, row.batch_id, changes.now)
+            rows = await gather(session, row)
+            if not rows:
+                [mine] = await lock(session, Payout.id == row.id)
+                mine.leased_until = mine.due_at = None  # the last one that is judged wakes it
+        if rows:
+            await self._decide(rows, gathered=True)
 
     async def _ended(self, row: Payout) -> None:
         """Its transaction never was in a block and never will be, or lacks approvals."""

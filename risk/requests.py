@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.money import FIAT
 from risk.rules import Decision, Effect, Initiator, Per, Request, Sums, Window
@@ -78,7 +79,11 @@ async def release(session: AsyncSession, reference: str, *, released: bool = Tru
 
 
 async def sums(session: AsyncSession, windows: Sequence[Window], request: Request) -> Sums:
-    """What left in each window up to the request, without it."""
+    """What left in each window up to the request, without it.
+
+    Judged again, one that was let go counts what was asked for before it and nothing later: later
+    ones were judged with it in their windows, and each would keep the other back.
+    """
     if not windows:
         return {}
     columns: list[ColumnElement[Any]] = []
@@ -93,11 +98,31 @@ async def sums(session: AsyncSession, windows: Sequence[Window], request: Reques
         PolicyRequest.at > request.at - longest,
         PolicyRequest.reference != request.reference,
         ~PolicyRequest.released,
+        or_(~_let_go(request), _earlier(request)),
     )
     row = (await session.execute(query)).one()
     return {
         window: int(row[2 * i]) if row[2 * i + 1] == 0 else None for i, window in enumerate(windows)
     }
+
+
+def _let_go(request: Request) -> ColumnElement[bool]:
+    own = aliased(PolicyRequest)
+    query = select(own.reference).where(
+        own.reference == request.reference, own.effect == Effect.ALLOW.value, ~own.released
+    )
+    return query.exists()
+
+
+def _earlier(request: Request) -> ColumnElement[bool]:
+    """Those of one batch have the same time and are judged in any order: what was let go of them
+    fitted together, and what was not is no reason to keep the others."""
+    same = and_(
+        PolicyRequest.at == request.at,
+        PolicyRequest.reference < request.reference,
+        PolicyRequest.effect == Effect.ALLOW.value,
+    )
+    return or_(PolicyRequest.at < request.at, same)
 
 
 def _counted(window: Window, request: Request) -> ColumnElement[bool]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,6 +22,7 @@ from risk import drafts
 from risk.rules import Decision, Effect
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.leaving import PAYEE, REFUSES, Leaving, make_leaving
+from tests.integration.payments.test_screening import ban
 from tests.waiting import eventually
 from tests.world import calldata, connect
 from wallets.intents import Order, payments_of
@@ -254,21 +257,71 @@ async def test_one_that_cannot_be_judged_keeps_nobody_waiting(shop: Leaving) -> 
     await shop.assert_sound()
 
 
-async def test_judged_together_each_counts_for_the_next(shop: Leaving) -> None:
-    """Three that fit a policy's window alone: the third is above it."""
-    limit = {"asset": "ETH", "above": "1", "window_seconds": 86_400}
+async def publish(shop: Leaving, effect: str, **rule: Any) -> None:
+    """A policy of one rule, which allows all the rest."""
     document = {
         "default": {"effect": "allow"},
-        "rules": [{"name": "daily", "effect": "block", "amount": limit}],
+        "rules": [{"name": "the rule", "effect": effect, **rule}],
     }
     context, by = shop.world.context, ids.new()
     async with context.database.begin() as session:
         draft = await drafts.write(session, document, 0, by, context.clock.now())
         await drafts.publish(session, context, draft.version, by, "why", context.clock.now())
+
+
+async def test_judged_together_each_counts_for_the_next(shop: Leaving) -> None:
+    """Three that fit a policy's window alone: the third is above it."""
+    limit = {"asset": "ETH", "above": "1", "window_seconds": 86_400}
+    await publish(shop, "block", amount=limit)
     asked = [await shop.ask("0.4") for _ in range(3)]
     await shop.payouts.steps(sorted(await shop.payouts.claim(16)))
     shown = [(await shop.show(number))["status"] for number in asked]
     assert shown == ["sending", "sending", "rejected"]
+    await shop.assert_sound()
+
+
+async def test_judged_again_those_before_it_are_not_kept_back_by_the_next(shop: Leaving) -> None:
+    """A batch is judged twice: as it comes, and when it leaves. The one above the window waits for
+    a person both times, and keeps none of those waiting that fitted without it."""
+    limit = {"asset": "ETH", "above": "0.9", "window_seconds": 86_400}
+    await publish(shop, "approve", amount=limit, approvals={"needed": 1})
+    _, asked = await shop.ask_batch(*(("0.2", "ETH", PAYEE) for _ in range(5)))
+    await shop.finish()  # judged at once, in any order: whichever was last is above it
+    shown = [(await shop.show(number))["status"] for number in asked]
+    assert sorted(shown) == ["held"] + ["paid"] * 4
+    assert [row.purpose for row in await shop.world.rows("transactions")] == ["payout_batch"]
+
+
+@pytest.mark.parametrize("meanwhile", ["list", "policy"])
+@pytest.mark.parametrize("batch", [True, False])
+async def test_approved_ones_are_judged_again_when_they_leave(
+    shop: Leaving, tmp_path: Path, meanwhile: str, batch: bool
+) -> None:
+    """Days after they were judged people approve them, and then something forbids the first."""
+    shop.signer.limit = ETHER // 2
+    payees = [Account.create().address.lower() for _ in range(5)]
+    wanted = [("1.5" if n == 0 else "1", "ETH", payee) for n, payee in enumerate(payees)]
+    if batch:
+        _, asked = await shop.ask_batch(*wanted)
+    else:
+        asked = [await shop.ask(*one) for one in wanted]
+    await shop.judge()
+    await shop.world.advance(3 * 86_400)
+    for number in asked:
+        for person in shop.people[:2]:
+            await shop.approve(number, person)
+    assert {(await shop.show(number))["status"] for number in asked} == {"approved"}
+    if meanwhile == "list":
+        await ban(shop.world, tmp_path, payees[0])
+    else:
+        await publish(shop, "block", amount={"asset": "ETH", "above": "1.2"})
+    await shop.finish()
+    shown = [await shop.show(number) for number in asked]
+    assert [one["status"] for one in shown] == ["rejected"] + ["paid"] * 4
+    assert shown[0]["reasons"] == ["screening" if meanwhile == "list" else "policy"]
+    purposes = [row.purpose for row in await shop.world.rows("transactions")]
+    assert purposes == (["payout_batch"] if batch else ["payout"] * 4)
+    assert await shop.world.node.balance(payees[0]) == 0
     await shop.assert_sound()
 
 

@@ -83,6 +83,25 @@ async def test_a_window_counts_what_left_and_forgets_it(shop: Shop) -> None:
     assert await admit(shop, request(shop)) == Effect.ALLOW
 
 
+async def test_judged_again_what_was_let_go_counts_what_came_before_it(shop: Shop) -> None:
+    """A payout is judged as it comes and when it leaves. What comes between was judged with it."""
+    by_people = {"name": "daily", "effect": "approve", "approvals": {"needed": 1}}
+    limit = {"asset": "USD", "above": "100", "window_seconds": 86_400}
+    await publish(shop, {"rules": [by_people | {"amount": limit}]})
+    first, second = request(shop), request(shop, 4_000)  # of one batch: the same moment
+    shop.wait(1)
+    third, fourth = request(shop), request(shop)
+    for _ in range(2):
+        assert await admit(shop, second) == Effect.ALLOW
+        assert await admit(shop, first) == Effect.ALLOW
+        assert await admit(shop, third) == Effect.APPROVE
+        assert await admit(shop, fourth) == Effect.APPROVE
+    stricter = {"name": "less", "effect": "block", "amount": limit | {"above": "90"}}
+    await publish(shop, {"rules": [stricter]})
+    assert await admit(shop, first) == Effect.ALLOW
+    assert await admit(shop, second) == Effect.BLOCK
+
+
 async def test_what_did_not_leave_makes_room(shop: Shop) -> None:
     await publish(shop, DAILY)
     first = request(shop)

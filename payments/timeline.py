@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,16 +21,20 @@ from webhooks.tables import Delivery, DeliveryAttempt, Event, WebhookEndpoint
 async def timeline(
     session: AsyncSession, context: Context, merchant_id: UUID | None, invoice_id: UUID | None
 ) -> list[dict[str, Any]]:
-    """Oldest first; `kind` is event, entry or delivery. Raises NotFound."""
+    """Oldest first; `kind` is event, entry or delivery. Raises NotFound.
+
+    Deliveries have wall time, which a sandbox's clock runs ahead of; none is before its event.
+    """
     invoice = await find(session, invoice_id, merchant_id)
     deposits = await session.scalars(select(Deposit.id).where(Deposit.invoice_id == invoice.id))
     subjects = [show_id("dep", deposit) for deposit in deposits]
     told = await _events(session, [show_id("inv", invoice.id), *subjects])
     lines = told + await _entries(session, context, subjects)
-    lines += await _attempts(session, [line["event_id"] for line in told])
-    lines.sort(key=lambda line: line["at"])
+    lines += await _attempts(session, {line["event_id"]: line["at"] for line in told})
+    lines.sort(key=lambda line: line.get("since", line["at"]))
     for line in lines:
         line.pop("event_id", None)
+        line.pop("since", None)
         line["at"] = show_time(line["at"])
     return lines
 
@@ -82,7 +87,8 @@ async def _entries(
     return list(shown.values())
 
 
-async def _attempts(session: AsyncSession, events: list[UUID]) -> list[dict[str, Any]]:
+async def _attempts(session: AsyncSession, events: dict[UUID, datetime]) -> list[dict[str, Any]]:
+    """`events`: when each was made."""
     rows = await session.execute(
         select(DeliveryAttempt, Delivery.event_id, WebhookEndpoint.url)
         .join(Delivery, Delivery.id == DeliveryAttempt.delivery_id)
@@ -93,6 +99,7 @@ async def _attempts(session: AsyncSession, events: list[UUID]) -> list[dict[str,
     return [
         {
             "at": attempt.at,
+            "since": max(attempt.at, events[event_id]),
             "kind": "delivery",
             "id": show_id("dlv", attempt.delivery_id),
             "type": "webhook",

@@ -125,6 +125,21 @@ async def test_an_invoice_is_made_and_shown(world: World) -> None:
     assert [line["type"] for line in timeline["data"]] == ["invoice.created"]
 
 
+async def test_a_delivery_is_never_told_before_its_event(world: World) -> None:
+    """Attempts have wall time, and a sandbox's clock runs ahead of it."""
+    await world.one.post("/v1/webhook_endpoints", {"url": "https://shop.example/hook"})
+    made = (await world.one.post(PATH, GOOD)).json
+    async with world.context.database.begin() as session:
+        await session.execute(
+            text(
+                "insert into delivery_attempts (delivery_id, attempt, at, duration_ms)"
+                " select id, 1, now() - interval '1 day', 5 from deliveries"
+            )
+        )
+    timeline = (await world.one.get(f"{PATH}/{made['id']}/timeline")).json
+    assert [line["kind"] for line in timeline["data"]] == ["event", "delivery"]
+
+
 async def test_only_what_the_merchant_accepts_is_offered(world: World) -> None:
     async with world.context.database.begin() as session:
         await merchants.update(

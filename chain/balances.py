@@ -12,7 +12,7 @@ from chain.decode import number
 from chain.multicall import Holdings
 from chain.reader import Reader
 from chain.rpc import Rpc
-from chain.types import Batch, Block, Movement
+from chain.types import BALANCE, Batch, Block, Movement
 from chain.watch import Watch
 from chain.wire import BLOCK_BY_HASH, CALL
 from core.errors import BlockUnknown, Inconsistent
@@ -35,25 +35,33 @@ def measured(batch: Batch, watch: Watch) -> set[str]:
     return miners | {m.recipient for m in batch.movements if m.token in watch.fee_tokens}
 
 
-async def measure(batch: Batch, ours: Container[str], watch: Watch, reader: Reader) -> Batch:
-    """The batch with fee-on-transfer amounts as they arrived, and rewards, for our addresses.
+async def measure(batch: Batch, ours: Container[str], reader: Reader) -> Batch:
+    """The batch with its movements as they arrived."""
+    return replace(batch, movements=await arrived(batch.blocks, batch.movements, ours, reader))
 
+
+async def arrived(
+    blocks: Sequence[Block], told: Sequence[Movement], ours: Container[str], reader: Reader
+) -> list[Movement]:
+    """Movements with fee-on-transfer amounts as they arrived, and rewards, for our addresses.
+
+    `told`: what these blocks' own contents tell.
     Fee tokens: what an address's balance grew by in the block, plus what left it, is split over
     the block's logs to it in proportion, in exact integers, the remainder to the last. Rewards:
     the priority fees of a block whose miner is ours (no block subsidy: proof of stake has none).
     Raises BlockUnknown where the node has no state of those blocks any more.
     """
-    movements = list(batch.movements)
+    movements = list(told)
     inflows: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for i, m in enumerate(movements):
-        if m.token in watch.fee_tokens and m.recipient in ours:
+        if m.token in reader.watch.fee_tokens and m.recipient in ours:
             inflows[m.block_hash, m.token, m.recipient].append(i)
-    blocks = {b.hash: b for b in batch.blocks}
+    by_hash = {b.hash: b for b in blocks}
     for (block_hash, token, holder), places in inflows.items():
-        change = await _change(reader.rpc, blocks[block_hash], token, holder)
+        change = await _change(reader.rpc, by_hash[block_hash], token, holder)
         left = sum(
             m.amount
-            for m in batch.movements
+            for m in told
             if m.block_hash == block_hash and m.token == token and m.sender == holder
         )
         shares = split(change + left, [movements[i].amount for i in places])
@@ -61,21 +69,21 @@ async def measure(batch: Batch, ours: Container[str], watch: Watch, reader: Read
             movements[i] = replace(movements[i], amount=share)
     if inflows:
         movements = [m for m in movements if m.amount]
-    rewards = [await _reward(b, reader) for b in batch.blocks if b.miner in ours]
+    rewards = [await _reward(b, reader) for b in blocks if b.miner in ours]
     if rewards:
-        order = {b.number: i for i, b in enumerate(batch.blocks)}
+        order = {b.number: i for i, b in enumerate(blocks)}
         movements = sorted(
             movements + [r for r in rewards if r.amount], key=lambda m: order[m.block_number]
         )
-    return replace(batch, movements=movements)
+    return movements
 
 
-def split(arrived: int, amounts: Sequence[int]) -> list[int]:
+def split(units: int, amounts: Sequence[int]) -> list[int]:
     """What arrived, in proportion to what the logs say; the last takes the remainder."""
-    arrived = max(0, arrived)
+    units = max(0, units)
     total = sum(amounts)
-    shares = [arrived * amount // total for amount in amounts]
-    shares[-1] += arrived - sum(shares)
+    shares = [units * amount // total for amount in amounts]
+    shares[-1] += units - sum(shares)
     return shares
 
 
@@ -130,7 +138,7 @@ async def compare(
             if balance > known[holder]:
                 amount = balance - known[holder]
                 found.append(
-                    Movement(block.number, block.hash, "", "balance", NATIVE, "", holder, amount)
+                    Movement(block.number, block.hash, "", BALANCE, NATIVE, "", holder, amount)
                 )
             elif balance < known[holder]:
                 # Nothing of ours moves money silently: reconciliation makes it a Break.

@@ -22,7 +22,6 @@ from chain.run import Run, read_run
 from chain.types import Batch, Block, Cursor, Movement, Pushed, Receipt
 from chain.watch import Watch
 from chain.wire import Header
-from chain.witness import Name, witnessed
 from core.errors import (
     BlockUnknown,
     ChainError,
@@ -142,13 +141,9 @@ class Follower:
         """The batch with what only our own addresses are worth asking for (balances.measure)."""
 
         async def read(endpoint: Endpoint) -> Batch:
-            return await balances.measure(batch, ours, self._watch, self._reader(endpoint))
+            return await balances.measure(batch, ours, self._reader(endpoint))
 
         return await self._from_any(read)
-
-    async def witnessed(self, blocks: Collection[Cursor]) -> frozenset[Name]:
-        """Which movements of these blocks two endpoints show (witness.witnessed). Never raises."""
-        return await witnessed(blocks, self._watch, self.endpoints)
 
     async def compare_balances(self, block: Block, known: Mapping[str, int]) -> list[Movement]:
         """What reached these addresses without a trace (balances.compare). Never raises."""

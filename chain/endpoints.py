@@ -183,7 +183,7 @@ class Endpoints:
         )
 
     def disagreed(self, endpoint: Endpoint, height: int) -> None:
-        """It holds another hash than others at this height."""
+        """It holds another hash than others at this height, or shows other movements there."""
         endpoint.blame(15)
         CHAIN_DISAGREEMENTS.labels(self.network.id, endpoint.name).inc()
         self._publish(endpoint)

@@ -139,16 +139,16 @@ async def _proved(reader: Reader, header: Header, answer: list[Log] | None) -> l
 
 
 async def _by_receipts(reader: Reader, header: Header) -> list[Log]:
-    """From this endpoint's receipts, else from another's: by hash they are all the same."""
+    """From this endpoint's receipts, else from another's: by hash they should all be the same."""
     failure: ChainError = BlockUnknown(f"{reader.name}: no receipts of {header.hash}")
-    for endpoint in [reader.endpoint, *reader.endpoints.others(reader.endpoint)]:
+    for asked in [reader, *reader.others()]:
         try:
-            receipts = await reader.of(endpoint).receipts(header)
+            receipts = await asked.receipts(header)
             logs = [one for receipt in receipts for one in receipt.logs]
             held = bloom.of_logs((one.address, one.topics) for one in logs)
             if number(header.logsBloom) & ~held:
                 raise Inconsistent(f"receipts of {header.hash} lack logs that its bloom shows")
             return decode.check_logs(header, [one for one in logs if reader.watch.wants(one)])
         except ChainError as error:
-            failure = error if endpoint is reader.endpoint else failure
+            failure = error if asked is reader else failure
     raise failure

@@ -82,12 +82,16 @@ def whole(header: Header) -> None:
 
 
 class Reader:
-    """`endpoint` answers all; `endpoints` are asked only where its logs need a second proof."""
+    """`endpoint` answers all; `endpoints` are asked only where its logs need a second proof, and
+    not at all by a reader that is `alone`: what it reads is that endpoint's own word."""
 
-    def __init__(self, watch: Watch, endpoint: Endpoint, endpoints: Endpoints) -> None:
+    def __init__(
+        self, watch: Watch, endpoint: Endpoint, endpoints: Endpoints, *, alone: bool = False
+    ) -> None:
         self.watch = watch
         self.endpoint = endpoint
         self.endpoints = endpoints
+        self.alone = alone
         self._held: dict[bytes, Reply[Any]] = {}  # answers that were asked for together
 
     @property
@@ -98,9 +102,10 @@ class Reader:
     def name(self) -> str:
         return f"{self.watch.network} {self.endpoint.name}"
 
-    def of(self, endpoint: Endpoint) -> Reader:
-        """The same, asking another endpoint."""
-        return Reader(self.watch, endpoint, self.endpoints)
+    def others(self) -> list[Reader]:
+        """The same, asking other endpoints."""
+        others = () if self.alone else self.endpoints.others(self.endpoint)
+        return [Reader(self.watch, endpoint, self.endpoints) for endpoint in others]
 
     async def glance(self, pushed: Pushed) -> None:
         """Asks in one request for all that a new head needs, as far as it can be told from its

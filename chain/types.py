@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+BALANCE = "balance"  # the position of what only a comparison of balances shows
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -23,8 +23,14 @@ ENDPOINT_SCORE = Gauge(
 )
 CHAIN_DISAGREEMENTS = Counter(
     "bezant_chain_disagreements",
-    "Two endpoints held different hashes at the same height.",
+    "Two endpoints held different hashes at the same height, or showed different movements.",
     ["network", "endpoint"],
+)
+MOVEMENTS_DISPUTED = Counter(
+    "bezant_movements_disputed",
+    "Looks at a deposit that endpoints with its block do not show as it stands in the books; it"
+    " waits for a second endpoint.",
+    ["network"],
 )
 BLOOM_MISMATCHES = Counter(
     "bezant_bloom_mismatches",

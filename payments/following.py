@@ -37,7 +37,7 @@ from payments.miners import Miners
 from payments.progress import tell
 from payments.remembered import At, Remembered
 from payments.tables import Deposit, NetworkCursor
-from payments.witnesses import find_witnesses
+from payments.witnesses import Witnesses
 from wallets.settling import outstanding
 from webhooks.desk import Desk
 
@@ -68,6 +68,7 @@ class Following:
         self._depth_at = time.monotonic()
         self._log = log.bind(network=network.id)
         self._rotation = Rotation(network) if network.traces is Traces.NONE else None
+        self._witnesses = Witnesses(context, network, endpoints)
 
     async def run(self) -> None:
         async with hold(self._context.database, f"chain:{self._network.id}") as lock:
@@ -197,9 +198,7 @@ class Following:
         if due:
             async with self._context.database.begin() as session:
                 await expiry.expire(session, self._context, due)
-        news = self._network.second_endpoint_above is not None and await find_witnesses(
-            self._context, self._network, self._follower
-        )
+        news = self._network.second_endpoint_above is not None and await self._witnesses.find()
         if news or time.monotonic() - self._depth_at > DEPTH_SECONDS:
             self._depth_at = time.monotonic()
             await self._judge_depth()

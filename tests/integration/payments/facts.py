@@ -80,7 +80,9 @@ async def assert_deposits_are_booked_once(world: World) -> None:
         assert (row.account != "") == live, row
         if live:
             owed[row.account, row.asset] += int(row.amount)
-            payments[row.network, row.tx_hash, row.position] += 1
+            # What has no transaction is told apart by block and address.
+            which = (row.tx_hash,) if row.tx_hash else (row.block_hash, row.address)
+            payments[(row.network, row.position, *which)] += 1
     assert set(payments.values()) <= {1}, "a payment is credited in two blocks"
     balances = await world.balances()
     exchanged = await assert_settlements_are_booked(world, balances)

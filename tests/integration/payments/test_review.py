@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from chain.blocks import Follower
 from chain.endpoints import Endpoints
 from chain.types import Cursor
-from core.db import Database
 from core.errors import Conflict, ForkBelowFinalized
 from payments.batch import apply_batch
-from tests.faultproxy import FaultProxy
-from tests.integration.payments.conftest import Chain
 from tests.integration.payments.facts import assert_sound, breaks, spend, status_of
-from tests.world import World, connect, network_of
-from tests.world import world as make_world
+from tests.world import World
 
 ID = "eip155:31337"
 LARGEST_TRANSFER = 2**256 - 1
-
-
-@pytest.fixture
-async def two_endpoints(
-    database: Database, first_chain: Chain
-) -> AsyncIterator[tuple[World, FaultProxy, FaultProxy]]:
-    """A world that wants a second endpoint's word above 10 USD."""
-    url, deployed = first_chain
-    async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(connect(url))
-        first = await stack.enter_async_context(FaultProxy(url))
-        second = await stack.enter_async_context(FaultProxy(url))
-        network = network_of(
-            node, deployed, rpc_urls=(first.url, second.url), second_endpoint_above=1000
-        )
-        made = await stack.enter_async_context(make_world(database, {network: (node, deployed)}))
-        yield made, first, second
 
 
 async def test_money_that_was_never_there_cannot_be_spent(world: World) -> None:
@@ -90,22 +66,6 @@ async def test_an_asset_that_is_no_longer_configured_keeps_its_decimals(world: W
     await world.follow()
     shown = await world.show(invoice)
     assert (shown["status"], shown["amount_paid"]) == ("new", "2.00")
-
-
-async def test_an_endpoint_always_a_block_behind_agrees_all_the_same(
-    two_endpoints: tuple[World, FaultProxy, FaultProxy],
-) -> None:
-    world, _, second = two_endpoints
-    large = await world.invoice()
-    second.freeze(await world.node.head())
-    await world.pay(large)
-    for _ in range(4):
-        await world.follow()
-        await world.node.mine()
-        second.freeze(await world.node.head() - 1)
-    await world.follow()
-    assert await status_of(world, large) == ("settled", "none")
-    await assert_sound(world)
 
 
 async def test_a_fork_below_a_block_that_became_final_while_it_was_read(world: World) -> None:
@@ -162,34 +122,3 @@ async def test_the_first_event_of_a_payment_tells_its_value(world: World) -> Non
     await world.follow()
     [seen] = await world.rows("events", type="deposit.seen")
     assert json.loads(seen.body)["data"]["object"]["value"] == "25.00"
-
-
-@pytest.mark.parametrize("way", ["trace", "log"])
-async def test_one_endpoint_alone_cannot_make_up_a_large_payment(
-    two_endpoints: tuple[World, FaultProxy, FaultProxy], way: str
-) -> None:
-    """Both endpoints hold the block; what moved in it is the word of one."""
-    world, first, _ = two_endpoints
-    invoice = await world.invoice()
-    to = invoice["payment_options"][0]["address"].lower()
-
-    def trace(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        action = {**items[0]["action"], "to": to, "value": hex(10**16)}
-        return [items[0], {**items[0], "action": action, "traceAddress": [0]}, *items[1:]]
-
-    def log(logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        topics = [*logs[0]["topics"][:2], "0x" + to[2:].rjust(64, "0")]
-        data = f"0x{25 * 10**6:064x}"
-        return [*logs, {**logs[0], "topics": topics, "data": data, "logIndex": "0xff"}]
-
-    if way == "trace":
-        first.edit(lambda items: trace(items) if items else items, method="trace_block", times=None)
-        await world.node.send(world.node.accounts[4], 1)
-    else:
-        first.edit(lambda logs: log(logs) if logs else logs, method="eth_getLogs", times=None)
-        await world.transfer("USDC", world.node.accounts[4], 1)
-    await world.mine(3)
-    await world.follow()
-    shown = await world.show(invoice)
-    assert {d["waiting_for"] for d in shown["deposits"]} <= {"second_endpoint"}
-    assert shown["amount_confirmed"] == "0.00"

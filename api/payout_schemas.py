@@ -160,3 +160,7 @@ class Explanation(schemas.Shown):
     limits: dict[str, Any] | None = Field(description="Of that wallet; null without one.")
     policy: dict[str, Any]
     screening: dict[str, Any]
+    signer: Literal["not_asked"] | None = Field(
+        description="Its limits are its own: it may still want approvals for what is `approved` "
+        "here, or refuse it. Null at a bank, where it has no say."
+    )

@@ -24,6 +24,8 @@ from risk import addressbook, policies, screening
 from risk.rules import Decision, Initiator, Request
 from risk.verdicts import Outcome
 
+NOT_ASKED = "not_asked"
+
 
 async def explain(
     session: AsyncSession,
@@ -33,9 +35,10 @@ async def explain(
     request: NewPayout,
     wallet_id: UUID | None = None,
 ) -> dict[str, Any]:
-    """A dry run, in a session that the caller rolls back. The signer is not asked: its limits
-    may still want approvals. wallet_id: of a customer's wallet that is to pay. Raises as a request
-    does, but not for want of funds or for a wallet's limits; NotFound without such a wallet."""
+    """A dry run, in a session that the caller rolls back. The signer is not asked, and the answer
+    says so: its limits may still want approvals, or refuse. wallet_id: of a customer's wallet that
+    is to pay. Raises as a request does, but not for want of funds or for a wallet's limits;
+    NotFound without such a wallet."""
     paying = None
     if wallet_id is not None:
         paying = await customer_wallets.find(session, wallet_id, merchant_id)
@@ -86,6 +89,7 @@ async def explain(
         "wallet": ids.show("wal", paying.id) if paying is not None else None,
         "limits": paying and await _limits(session, context, paying, asset, one.amount, on.now),
         "screening": {"verdict": verdict.outcome.value, "reasons": list(verdict.reasons)},
+        "signer": NOT_ASKED,
         "known_destination": entry is not None,
     }
 
@@ -152,6 +156,7 @@ async def _shown(
         "wallet": None,
         "limits": None,
         "policy": decision.json(),
+        "signer": None,
         "screening": {"verdict": Outcome.ACCEPT.value, "reasons": []},
     }
 

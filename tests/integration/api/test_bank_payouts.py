@@ -367,6 +367,7 @@ async def test_explain(house: Bank) -> None:
     assert (told["status"], told["reasons"]) == ("held", ["approval_needed"])
     assert told["funds"] == {"needed": "1000.01", "available": "1000.00", "enough": False}
     assert (told["network_fee"], told["known_destination"]) == ("0.00", True)
+    assert told["signer"] is None, "it has no say at a bank"
     answer = await house.one.post(f"{PATH}/explain", body | {"bank_account": "bnk_1"})
     assert answer.code == "unknown_bank_account"
 

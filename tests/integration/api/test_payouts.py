@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from api.payout_schemas import Payout, PayoutBatch
+from api.payout_schemas import Explanation, Payout, PayoutBatch
 from core import ids
 from core.addresses import checksum
 from ledger.accounts import Debt, Role, merchant, place
@@ -258,11 +258,56 @@ async def test_a_dry_run_remembers_nothing(shop: World) -> None:
         "enough": False,
     }
     assert told["policy"]["effect"] == "allow"
+    assert told["signer"] == "not_asked", "approved, as far as this process may say"
     answer = await shop.one.post(f"{PATH}/explain", {**GOOD, "address": "0x" + "0" * 40})
     assert (answer.status, answer.code) == (422, "zero_address")
     async with shop.context.database.read() as session:
         for table in ("payouts", "screenings", "policy_requests"):
             assert await session.scalar(text(f"select count(*) from {table}")) == 0  # noqa: S608
+
+
+RULES: dict[str, Any] = {
+    "default": {"effect": "allow"},
+    "rules": [
+        {"name": "large", "effect": "block", "amount": {"asset": "ETH", "above": "5"}},
+        {"name": "dollars", "effect": "approve", "assets": ["USDC"], "approvals": {"needed": 2}},
+        {"name": "unknown", "effect": "block", "destination": "group:nobody"},
+    ],
+}
+
+
+async def test_a_dry_run_tells_every_rule_and_which_one_fires(shop: World) -> None:
+    await shop.operator("PUT", "/v1/policies", json=RULES | {"version": 0})
+    published = await shop.operator.post("/v1/policies/publish", {"version": 1, "note": "three"})
+    assert published.status == 201, published.body
+
+    async def told(**change: Any) -> Any:
+        answer = await shop.one.post(f"{PATH}/explain", {**GOOD, **change})
+        assert answer.status == 200, answer.body
+        Explanation.model_validate(answer.json)
+        assert answer.json["signer"] == "not_asked"
+        return answer.json
+
+    def steps(answer: Any) -> list[tuple[str, bool]]:
+        return [(step["rule"], step["matched"]) for step in answer["policy"]["steps"]]
+
+    large, dollars, rest = await told(amount="6"), await told(asset="USDC"), await told()
+    assert steps(large) == [("large", True)]
+    assert (large["status"], large["reasons"]) == ("rejected", ["policy"])
+    assert steps(dollars) == [("large", False), ("dollars", True)]
+    assert (dollars["status"], dollars["reasons"]) == ("held", ["approval_needed"])
+    assert (dollars["policy"]["rule"], dollars["policy"]["needed"]) == ("dollars", 2)
+    missed = [(name, False) for name in ("large", "dollars", "unknown")]
+    assert steps(rest) == [*missed, ("default", True)]
+    assert (rest["status"], rest["policy"]["rule"], rest["policy"]["version"]) == (
+        "approved", None, 1,
+    )  # fmt: skip
+    assert [step["why"] for step in rest["policy"]["steps"]] == [
+        "0.500000000000000000 ETH is not above 5.000000000000000000",
+        "the asset is ETH",
+        f"{checksum(PAYEE)} is not in the group nobody",
+        "no rule matches: the effect is allow",
+    ]
 
 
 REFUND = {"variant": "full", "address": PAYEE}

@@ -41,6 +41,14 @@ def parse(document: Mapping[str, Any], catalog: Catalog, version: int = 0) -> Ru
     return ruleset
 
 
+def approvers_of(document: Mapping[str, Any], rule: str | None) -> frozenset[str]:
+    """Whom a rule of a published document asks (None: its default), whether or not the document
+    still fits the configuration. Lower-case addresses; empty: whom the signer's policy names."""
+    rules = [one for one in document.get("rules") or [] if one["name"] == rule]
+    found = document.get("default") or EMPTY["default"] if rule is None else (rules or [{}])[0]
+    return frozenset(text.lower() for text in (found.get("approvals") or {}).get("of") or [])
+
+
 class _Reader:
     """Reads a document whose shape is right, collecting what is wrong with its meaning."""
 

@@ -28,7 +28,12 @@ class Difference:
         return {
             "reference": was.request.reference,
             "at": show(was.request.at),
-            "was": {"effect": was.effect.value, "rule": was.rule, "needed": was.needed},
+            "was": {
+                "effect": was.effect.value,
+                "rule": was.rule,
+                "needed": was.needed,
+                "approvers": sorted(was.approvers),
+            },
             "would": self.would.json(),
         }
 
@@ -42,7 +47,8 @@ def replay(rules: Ruleset, past: Iterable[Past]) -> list[Difference]:
         request = one.request
         history = {window: tally.before(request) for window, tally in tallies.items()}
         would = evaluate(rules, request, history)
-        if (would.effect, would.needed) != (one.effect, one.needed):
+        asks = would.effect, would.needed, frozenset(would.approvers)
+        if asks != (one.effect, one.needed, one.approvers):
             found.append(Difference(one, would))
         withdrawn = one.released and one.effect != Effect.BLOCK
         if would.effect != Effect.BLOCK and not withdrawn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.money import FIAT
+from risk.document import EMPTY, approvers_of
 from risk.rules import Decision, Effect, Initiator, Per, Request, Sums, Window
-from risk.tables import PolicyRequest
+from risk.tables import PolicyRequest, PolicyVersion
 
 RECENT = timedelta(days=90)  # a history that people copy from
 MOST_RECENT = 1000
@@ -23,12 +24,14 @@ MOST_RECENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """An earlier request, and what became of it. `released`: it did not leave."""
+    """An earlier request, and what became of it. `approvers` as in Decision, in no order.
+    `released`: it did not leave."""
 
     request: Request
     effect: Effect
     rule: str | None
     needed: int
+    approvers: frozenset[str]
     released: bool
 
 
@@ -167,10 +170,16 @@ async def past(
         .limit(limit + 1)
     )
     rows = list(await session.scalars(query))
-    return [_past(row) for row in rows[:limit]], len(rows) > limit
+    versions = {row.version for row in rows}
+    published = await session.scalars(
+        select(PolicyVersion).where(PolicyVersion.number.in_(versions))
+    )
+    documents = {one.number: one.document for one in published}
+    found = [_past(row, documents.get(row.version, EMPTY)) for row in rows[:limit]]
+    return found, len(rows) > limit
 
 
-def _past(row: PolicyRequest) -> Past:
+def _past(row: PolicyRequest, document: Mapping[str, Any]) -> Past:
     request = Request(
         reference=row.reference,
         merchant_id=row.merchant_id,
@@ -185,4 +194,11 @@ def _past(row: PolicyRequest) -> Past:
         group=row.group,
         at=row.at,
     )
-    return Past(request, Effect(row.effect), row.rule, row.needed, row.released)
+    return Past(
+        request=request,
+        effect=Effect(row.effect),
+        rule=row.rule,
+        needed=row.needed,
+        approvers=approvers_of(document, row.rule),
+        released=row.released,
+    )

@@ -172,7 +172,9 @@ async def test_the_draft_against_the_past(world: World) -> None:
     )
     [difference] = answer["differences"]
     assert difference["reference"] == asked[1].reference
-    assert difference["was"] == {"effect": "allow", "rule": None, "needed": 0}
+    assert difference["was"] == {
+            "effect": "allow", "rule": None, "needed": 0, "approvers": [],
+        }  # fmt: skip
     assert (difference["would"]["effect"], difference["would"]["rule"]) == ("block", "daily")
     since = {"since": clock.show(now - timedelta(minutes=9, seconds=30))}
     later = (await world.operator.post(f"{PATH}/replay", since)).json

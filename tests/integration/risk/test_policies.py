@@ -280,3 +280,28 @@ async def test_sums_are_what_the_replay_counts(shop: Shop) -> None:
     collect()
     for document, asked in examples:
         await both(document, asked)
+
+
+async def test_the_past_knows_whom_the_policy_of_its_day_asked(shop: Shop) -> None:
+    mixed, other = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x" + "ab" * 20
+    people = {"needed": 1, "of": [mixed, other]}
+    rule = {"name": "large", "effect": "approve", "approvals": people, "assets": ["USDC"]}
+    default = {"effect": "approve", "approvals": {"needed": 1, "of": [other]}}
+    since = shop.now
+    await admit(shop, request(shop))
+    await publish(shop, {"rules": [rule], "default": default})
+    await admit(shop, request(shop))
+    await admit(shop, request(shop, asset="ETH"))
+    less = rule | {"approvals": {"needed": 1, "of": [mixed]}}
+    await publish(shop, {"rules": [less], "default": default})
+    shop.wait(1)
+    async with shop.database.read() as session:
+        past, _ = await requests.past(session, since, shop.now, limit=10)
+        document = (await drafts.history(session, limit=1, cursor=None))[0][0].document
+    asked = {frozenset({mixed.lower(), other}), frozenset({other}), frozenset[str]()}
+    assert {one.approvers for one in past} == asked
+    found = replay(parse(document, CATALOG), past)
+    assert {(d.past.rule, d.would.approvers) for d in found} == {
+        (None, (mixed.lower(),)),  # nothing was published yet
+        ("large", (mixed.lower(),)),
+    }

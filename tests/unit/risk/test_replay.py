@@ -30,7 +30,14 @@ def past(n: int, value: int, effect: Effect = Effect.ALLOW, **more: Any) -> Past
         house_value=value,
         at=START + timedelta(minutes=n),
     )
-    return Past(request, effect, None, 0, more.get("released", effect == Effect.BLOCK))
+    return Past(
+        request=request,
+        effect=effect,
+        rule=None,
+        needed=more.get("needed", 0),
+        approvers=frozenset(more.get("approvers", ())),
+        released=more.get("released", effect == Effect.BLOCK),
+    )
 
 
 def daily(limit: str) -> dict[str, Any]:
@@ -42,7 +49,12 @@ def test_a_window_counts_what_the_draft_would_have_let_go() -> None:
     draft = parse({"default": {"effect": "allow"}, "rules": [daily("100")]}, CATALOG)
     found = replay(draft, [past(0, 6_000), past(1, 5_000), past(2, 4_000), past(3, 1)])
     assert [d.past.request.reference for d in found] == ["pay_1", "pay_3"]
-    assert found[0].json()["was"] == {"effect": "allow", "rule": None, "needed": 0}
+    assert found[0].json()["was"] == {
+        "effect": "allow",
+        "rule": None,
+        "needed": 0,
+        "approvers": [],
+    }
     assert found[0].json()["would"]["rule"] == "daily"
     assert found[0].json()["at"] == "2026-03-27T20:01:00Z"
 
@@ -70,6 +82,22 @@ def test_a_day_later_the_window_is_empty() -> None:
         assert bool(replay(draft, [first, moved])) == blocked
 
 
+def test_other_approvers_are_another_decision() -> None:
+    """As many signatures, of others: named in another order they are the same."""
+    a, b, c = ("0x" + letter * 40 for letter in "abc")
+    by = {"name": "people", "effect": "approve", "approvals": {"needed": 2, "of": [a, b, c]}}
+    draft = parse({"rules": [by]}, CATALOG)
+    asked = [
+        past(0, 1, Effect.APPROVE, needed=2, approvers=(c, b, a)),
+        past(1, 1, Effect.APPROVE, needed=2, approvers=(a, b)),
+        past(2, 1, Effect.APPROVE, needed=2),
+    ]
+    found = [difference.json() for difference in replay(draft, asked)]
+    assert [one["reference"] for one in found] == ["pay_1", "pay_2"]
+    assert [one["was"]["approvers"] for one in found] == [[a, b], []]
+    assert found[0]["would"]["approvers"] == [a, b, c]
+
+
 @settings(max_examples=200, deadline=None)
 @given(documents(), days(12), st.data())
 def test_as_judging_one_by_one_says(
@@ -77,18 +105,25 @@ def test_as_judging_one_by_one_says(
 ) -> None:
     rules = parse(document, CATALOG)
     history = [
-        Past(one, data.draw(st.sampled_from(Effect)), None, 0, data.draw(st.booleans()))
+        Past(
+            request=one,
+            effect=data.draw(st.sampled_from(Effect)),
+            rule=None,
+            needed=0,
+            approvers=frozenset(),
+            released=data.draw(st.booleans()),
+        )
         for one in requests
     ]
     let_go: list[Request] = []
     expected = []
     for one in history:
         effect, name = naive.decide(document, one.request, let_go)
-        needed = 0
+        needed, of = 0, frozenset[str]()
         if effect == "approve":
             rule = next(r for r in document["rules"] if r["name"] == name)
-            needed = rule["approvals"]["needed"]
-        if (effect, needed) != (one.effect, one.needed):
+            needed, of = rule["approvals"]["needed"], frozenset(rule["approvals"].get("of") or [])
+        if (effect, needed, of) != (one.effect, one.needed, one.approvers):
             expected.append((one.request.reference, effect))
         if effect != "block" and (one.effect == Effect.BLOCK or not one.released):
             let_go.append(one.request)

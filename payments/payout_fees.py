@@ -34,7 +34,8 @@ BASE_GAS = 21_000
 ALONE = {True: 21_000, False: 65_000}
 AMONG = {True: 15_000, False: 45_000}
 # From how many on one Multisend is cheaper than as many transfers (contracts/gas-report.md, which a
-# test compares). An allowance is given once per wallet and token, so it is not reckoned.
+# test compares), to payees that hold some already: who does not is not known here. An allowance is
+# given once per wallet and token, so it is not reckoned.
 TOGETHER_FROM = {True: 4, False: 3}
 # What a payment may cost at most: a payee that is a contract, and fees ten times as high as now.
 ROOM = 3

@@ -6,31 +6,23 @@ AggregatorV3Interface, read through the proxy; `answeredInRound` is deprecated a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
-from eth_utils.abi import function_signature_to_4byte_selector
 
+from chain import views
 from chain.decode import number
 from chain.endpoints import Endpoint, Endpoints, tag
-from chain.rpc import classify
-from chain.wire import BLOCK_BY_NUMBER, CALL, Header, Reply
-from core.errors import BlockUnknown, ChainError, EndpointFailed, Misconfigured
+from chain.views import DECIMALS, selector
+from chain.wire import BLOCK_BY_NUMBER, Header, Reply
+from core.errors import Misconfigured
 from core.networks import Feed, Network
 
-
-def _selector(signature: str) -> str:
-    return "0x" + function_signature_to_4byte_selector(signature).hex()
-
-
-_LATEST = _selector("latestRoundData()")
-_DESCRIPTION = _selector("description()")
-_DECIMALS = _selector("decimals()")
+_LATEST = selector("latestRoundData()")
+_DESCRIPTION = selector("description()")
 _ROUND = ("uint80", "int256", "uint256", "uint256", "uint80")
-_REVERTED = ("revert", "out of gas", "invalid opcode", "stack")  # the contract's, not the node's
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +64,7 @@ async def read(endpoints: Endpoints) -> Reading:
     addresses = [feed.address for feed in network.feeds]
     if network.sequencer_feed is not None:
         addresses.append(network.sequencer_feed)
-    header, replies, endpoint = await _ask(endpoints, [(a, _LATEST) for a in addresses])
+    header, replies, endpoint = await views.ask(endpoints, [(a, _LATEST) for a in addresses])
     rounds = {
         address: _round(address, reply, header)
         for address, reply in zip(addresses, replies, strict=True)
@@ -94,16 +86,16 @@ async def check(endpoints: Endpoints) -> None:
     """
     network = endpoints.network
     feeds = network.feeds
-    asked = [(feed.address, what) for feed in feeds for what in (_DESCRIPTION, _DECIMALS)]
+    asked = [(feed.address, what) for feed in feeds for what in (_DESCRIPTION, DECIMALS)]
     if network.sequencer_feed is not None:
         asked.append((network.sequencer_feed, _LATEST))
     if not asked:
         return
-    header, replies, _ = await _ask(endpoints, asked)
+    header, replies, _ = await views.ask(endpoints, asked)
     for index, feed in enumerate(feeds):
         description, decimals = replies[2 * index : 2 * index + 2]
-        _compare(network, feed, "description", _one("string", description), feed.description)
-        _compare(network, feed, "decimals", _one("uint8", decimals), feed.decimals)
+        _compare(network, feed, "description", views.one("string", description), feed.description)
+        _compare(network, feed, "decimals", views.one("uint8", decimals), feed.decimals)
     if network.sequencer_feed and _round(network.sequencer_feed, replies[-1], header) is None:
         raise Misconfigured(
             f"networks.{network.id}.sequencer_feed: {network.sequencer_feed} answers no"
@@ -121,66 +113,8 @@ def _compare(network: Network, feed: Feed, what: str, found: Any, expected: Any)
     )
 
 
-async def _ask(
-    endpoints: Endpoints, calls: Sequence[tuple[str, str]]
-) -> tuple[Header, list[Reply[str]], Endpoint]:
-    """(address, calldata) pairs, all at the endpoint's newest block, by its hash (EIP-1898).
-
-    A contract that reverts is an answer; a node that fails is blamed and the next one asked.
-    """
-    refusal: ChainError = EndpointFailed(f"{endpoints.network.id}: no endpoint is configured")
-    for endpoint in endpoints.ranked():
-        try:
-            await endpoints.check_chain(endpoint)
-            header = await endpoint.rpc.call(BLOCK_BY_NUMBER, "latest", False)
-            if header is None:
-                raise BlockUnknown(f"{endpoints.network.id} {endpoint.name}: no newest block")
-            at = {"blockHash": header.hash}
-            replies = await endpoint.rpc.replies(
-                CALL, [({"to": a, "data": d}, at) for a, d in calls]
-            )
-            for reply in replies:
-                _blame(endpoint, reply)
-        except ChainError as error:
-            endpoints.failed(endpoint, error)
-            refusal = error
-            continue
-        endpoints.succeeded(endpoint)
-        return header, replies, endpoint
-    raise refusal
-
-
-def _blame(endpoint: Endpoint, reply: Reply[str]) -> None:
-    """Raises when a refusal is the node's (a limit, an unknown block) and not the contract's."""
-    if reply.error is None:
-        return
-    # 3 is geth's code for a revert with data
-    if reply.error.code == 3 or any(w in reply.error.message.lower() for w in _REVERTED):
-        return
-    error, _ = classify(reply.error)
-    raise error(f"{endpoint.name}: eth_call: {reply.error.message[:200]}")
-
-
-def _bytes(reply: Reply[str]) -> bytes | None:
-    if reply.error is not None or not isinstance(reply.result, str):
-        return None
-    try:
-        return bytes.fromhex(reply.result.removeprefix("0x"))
-    except ValueError:
-        return None
-
-
-def _one(kind: str, reply: Reply[str]) -> Any:
-    """The answer of a function that returns one value; None where it is none."""
-    data = _bytes(reply)
-    try:
-        return decode([kind], data)[0] if data else None
-    except (DecodingError, UnicodeDecodeError, OverflowError):
-        return None
-
-
 def _round(address: str, reply: Reply[str], header: Header) -> RoundData | None:
-    data = _bytes(reply)
+    data = views.answered(reply)
     try:
         round_id, answer, started_at, updated_at, _ = decode(_ROUND, data or b"")
     except DecodingError:

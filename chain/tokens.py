@@ -1,13 +1,16 @@
-"""What a token lets a payer sign instead of send: EIP-2612 permits, EIP-3009 authorizations."""
+"""What a token says of itself: its decimals, and what it lets a payer sign instead of send
+(EIP-2612 permits, EIP-3009 authorizations)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
+from chain import views
 from chain.broadcast import from_any
 from chain.domains import domain_separator
 from chain.endpoints import Endpoints
@@ -92,6 +95,14 @@ def _text(answer: bytes) -> str | None:
     except (DecodingError, ValueError, OverflowError):
         return None
     return found if 0 < len(found) <= 80 and found.isprintable() else None
+
+
+async def decimals(endpoints: Endpoints, tokens: Sequence[str]) -> dict[str, int | None]:
+    """What `decimals()` of each says; None where it says nothing. Raises ChainError."""
+    if not tokens:
+        return {}
+    _, replies, _ = await views.ask(endpoints, [(token, views.DECIMALS) for token in tokens])
+    return {token: views.one("uint8", reply) for token, reply in zip(tokens, replies, strict=True)}
 
 
 async def words(endpoints: Endpoints, contract: str, *calls: bytes) -> list[int]:

@@ -30,7 +30,7 @@ from core.errors import ChainError, ForkBelowFinalized, LedgerError, Misconfigur
 from core.networks import Network, Traces
 from core.singleton import Held, Lost, hold
 from core.work import DATABASE_AWAY
-from payments import expiry, network_state
+from payments import expiry, network_state, token_decimals
 from payments.batch import apply_batch
 from payments.comparison import Rotation
 from payments.miners import Miners
@@ -225,8 +225,10 @@ class Following:
     async def start(self) -> None:
         """The stored cursor, checked against the chain's own beginning, or a new one at the head.
 
-        Raises Misconfigured when the node shows another chain than the one in the books.
+        Raises Misconfigured when the node shows another chain than the one in the books, or a token
+        other decimals than are configured.
         """
+        await token_decimals.check(self._context, self._network, self._endpoints)
         head, genesis = await origin(self._endpoints)
         async with self._context.database.begin() as session:
             stored = await session.get(NetworkCursor, self._network.id)

@@ -59,6 +59,17 @@ class BlockRow(Base):
     traces: Mapped[Str]
 
 
+class TokenDecimals(Base):
+    """What a token's contract said when it was first followed: amounts are read by it for ever."""
+
+    __tablename__ = "token_decimals"
+
+    network: Mapped[Str] = mapped_column(primary_key=True)
+    address: Mapped[Str] = mapped_column(primary_key=True)
+    decimals: Mapped[int] = mapped_column(SmallInteger)
+    read_at: Mapped[Moment]
+
+
 class Invoice(Base):
     __tablename__ = "invoices"
     __table_args__ = (

@@ -12,6 +12,8 @@ from ledger.breaks import BreakKind
 from reconciliation.parts import TransferFacts
 from reconciliation.venue_books import Absent, KnownTransfers
 
+MOST_SUMMED = 12  # withdrawals under way at once
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -24,6 +26,16 @@ class Item:
     expected: int
     actual: int
     facts: dict[str, Any]
+
+
+def sums(amounts: Sequence[int]) -> set[int] | range:
+    """What some of them may come to, none and all included; of very many whatever lies between."""
+    if len(amounts) > MOST_SUMMED:
+        return range(sum(amounts) + 1)
+    found = {0}
+    for amount in amounts:
+        found |= {before + amount for before in found}
+    return found
 
 
 class TransferComparison:

@@ -24,7 +24,7 @@ from ledger.breaks import BreakKind, Difference
 from reconciliation import marks, moves, venue_books
 from reconciliation.executions import FillComparison
 from reconciliation.parts import Part
-from reconciliation.transfers import Item, TransferComparison
+from reconciliation.transfers import Item, TransferComparison, sums
 from reconciliation.venue_books import KnownTransfers, Reading, changed
 from treasury import fundings
 from treasury.units import ledger_code
@@ -177,18 +177,18 @@ class VenueComparison:
             self._part.unjudged |= {key for key in standing if key.startswith(names)}
             self._part.unread.append(f"{symbol} is no market any more: its executions are not told")
 
-    async def _moves(self, reading: Reading, since: datetime) -> dict[str, int]:
-        """Deposits and withdrawals. The ledger's code -> what pending withdrawals come to."""
+    async def _moves(self, reading: Reading, since: datetime) -> dict[str, list[int]]:
+        """Deposits and withdrawals. The ledger's code -> what each pending withdrawal takes."""
         catalog = self._context.catalog
         async with self._context.database.statement() as connection:
             known = await moves.known(
                 connection, self._venue, reading.deposits, reading.withdrawals, since
             )
         self._transfers(reading, known, reading.deposits, reading.withdrawals)
-        moving: defaultdict[str, int] = defaultdict(int)
+        moving: defaultdict[str, list[int]] = defaultdict(list)
         for one in reading.withdrawals:
             if one.status is TransferStatus.PENDING:
-                moving[ledger_code(catalog, one.asset)] += one.amount + one.fee
+                moving[ledger_code(catalog, one.asset)].append(one.amount + one.fee)
         return moving
 
     def _transfers(
@@ -231,14 +231,14 @@ class VenueComparison:
         ours, theirs = reading.books.balances.get(code, 0), reading.balances.get(code, 0)
         return theirs - ours - self._explained[code]
 
-    def _balances(self, reading: Reading, moving: Mapping[str, int]) -> None:
+    def _balances(self, reading: Reading, moving: Mapping[str, Sequence[int]]) -> None:
         """The rest that no item explains. A withdrawal under way may still be in the venue's
         balance, or not any more."""
         for code in sorted(reading.balances.keys() | reading.books.balances.keys()):
             self._part.compared += 1
             ours, theirs = reading.books.balances.get(code, 0), reading.balances.get(code, 0)
             rest = self._rest(reading, code)
-            if rest in (0, moving.get(code, 0)):
+            if rest in sums(moving.get(code, ())):
                 continue
             symbol = code.partition("@")[0]
             orders = [o for o in reading.books.unended if symbol in (o.from_asset, o.to_asset)]
@@ -256,7 +256,7 @@ class VenueComparison:
                 "as_of": reading.as_of.isoformat(),
                 "explained_units": str(self._explained[code]),
                 "unexplained_units": str(rest),
-                "moving_units": str(moving.get(code, 0)),
+                "moving_units": str(sum(moving.get(code, ()))),
                 "orders": [order.client_id for order in orders],
                 "ledger_asset": code,
             }

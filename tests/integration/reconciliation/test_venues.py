@@ -406,6 +406,24 @@ async def test_a_withdrawal_that_is_a_move_of_ours(desk: Rig) -> None:
     assert closed["resolution"] == "arrived"
 
 
+@pytest.mark.parametrize("count", [3, 15])
+async def test_withdrawals_under_way_of_which_the_venue_has_taken_some(
+    desk: Rig, count: int
+) -> None:
+    units = ONE // 10 + ONE // 100
+    for n in range(count):
+        number = move(desk, way="withdraw", amount=units, booked=ONE // 10, booked_fee=ONE // 100)
+        one = withdrawal(id=f"w-{n}", client_id=number, amount=ONE // 10)
+        desk.account.went.append(replace(one, status=TransferStatus.PENDING))
+    await desk.post(PLACE, -count * units)
+    desk.account.held["ETH"] -= units  # of the first; the others when they leave
+    assert (await desk.reconcile())["status"] == "clean", await desk.breaks()
+    desk.account.held["ETH"] -= count * units
+    await desk.reconcile()
+    [found] = await desk.breaks()
+    assert (found["kind"], found["asset"]) == ("amount", "ETH")
+
+
 async def test_a_move_that_the_venue_does_not_show(desk: Rig) -> None:
     move(desk, way="send", amount=ONE, booked=ONE, venue_id="d-9")
     await desk.post("exchange:binance", ONE)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
@@ -24,34 +24,30 @@ from payments.tables import Deposit
 from webhooks.events import emit
 
 
-async def given_back(session: AsyncSession, invoice_id: UUID, network: str, asset: str) -> int:
+async def given_back(session: AsyncSession, case: Case, pair: Pair) -> int:
     """Base units of an invoice's money that went back, or are on their way."""
-    query = (
-        select(func.coalesce(func.sum(Refund.amount), 0))
-        .join(Payout, Payout.id == Refund.payout_id)
-        .where(
-            Refund.invoice_id == invoice_id,
-            Refund.network == network,
-            Refund.asset == asset,
-            Payout.status.not_in(BACK),
-        )
-    )
-    return int(await session.scalar(query) or 0)
+    standing = await _standing(session, case)
+    return sum(one.amount for one in standing if (one.network, one.asset) == pair)
 
 
-async def gone_of_counted(
-    session: AsyncSession, invoice_id: UUID, uncounted: Collection[Deposit]
-) -> dict[Pair, int]:
-    """Base units that went back, or are on their way, less what surely was of deposits that do not
-    count, in the inbox: one that was resolved there, and what a customer asked for."""
+async def _standing(session: AsyncSession, case: Case) -> Sequence[Refund]:
+    """Refunds of a locked invoice whose payouts have not come to nothing."""
     query = (
         select(Refund)
         .join(Payout, Payout.id == Refund.payout_id)
-        .where(Refund.invoice_id == invoice_id, Payout.status.not_in(BACK))
+        .where(Refund.invoice_id == case.invoice.id, Payout.status.not_in(BACK))
     )
+    return (await session.scalars(query)).all()
+
+
+async def gone_of_counted(
+    session: AsyncSession, case: Case, uncounted: Collection[Deposit]
+) -> dict[Pair, int]:
+    """Base units that went back, or are on their way, less what surely was of deposits that do not
+    count, in the inbox: one that was resolved there, and what a customer asked for."""
     numbers = {d.id for d in uncounted}
     gone, of_inbox, out = Counter[Pair](), Counter[Pair](), Counter[Pair]()
-    for refund in await session.scalars(query):
+    for refund in await _standing(session, case):
         gone[refund.network, refund.asset] += refund.amount
         of_customer = refund.asked_by == "customer" and refund.variant == "custom"
         if of_customer or refund.deposit_id in numbers:
@@ -76,17 +72,20 @@ async def take_out(
 async def back_to_inbox(session: AsyncSession, context: Context, payout: Payout) -> None:
     """A payout came to nothing: what its refund had taken out waits for a decision again.
 
-    Unless another refund of the same money stands, or the merchant has spent it meanwhile.
+    Unless another refund may be of the same money, or the merchant has spent it meanwhile.
     """
     query = select(Refund).where(Refund.payout_id == payout.id)
     refund = (await session.scalars(query)).one_or_none()
     if refund is None or refund.invoice_id is None:
         return
+    pair = refund.network, refund.asset
     case = (await lock(await raw(session), [refund.invoice_id]))[refund.invoice_id]
-    if await given_back(session, refund.invoice_id, refund.network, refund.asset):
+    standing = [one for one in await _standing(session, case) if (one.network, one.asset) == pair]
+    if any(one.deposit_id is None for one in standing):
         return
+    elsewhere = {one.deposit_id for one in standing}
     for deposit in case.deposits:
-        same = (deposit.network, deposit.asset) == (refund.network, refund.asset)
+        same = (deposit.network, deposit.asset) == pair and deposit.id not in elsewhere
         if same and deposit.resolution == "refund":
             deposit.resolution = deposit.resolved_at = None
     try:

@@ -67,7 +67,7 @@ def share_of(context: Context, pair: Pair, units: int, deposits: Sequence[Deposi
 async def left_of(session: AsyncSession, case: Case, pair: Pair) -> int:
     """Base units of the pair that may still go back."""
     deposits = [d for d in refund_amounts.returnable(case.deposits) if (d.network, d.asset) == pair]
-    return refund_amounts.remaining(deposits, await given_back(session, case.invoice.id, *pair))
+    return refund_amounts.remaining(deposits, await given_back(session, case, pair))
 
 
 async def excess_of(
@@ -89,7 +89,7 @@ async def excess_of(
         pair,
         case.options,
         case.invoice.currency_decimals,
-        await gone_of_counted(session, case.invoice.id, uncounted),
+        await gone_of_counted(session, case, uncounted),
     )
     return min(units, await left_of(session, case, pair)), of_pair
 

@@ -222,6 +222,27 @@ async def test_a_refund_that_fails_is_in_the_inbox_again(shop: Leaving) -> None:
     await shop.assert_sound()
 
 
+async def test_one_that_fails_is_in_the_inbox_again_beside_one_that_is_paid(shop: Leaving) -> None:
+    invoice, refuses, to = await late(shop), customer(), customer()
+    await shop.world.node.rpc("anvil_setCode", refuses, REFUSES)
+    failed = await resolve(shop, invoice, refuses)
+    await shop.world.pay(invoice, amount=PRICE // 2)
+    await shop.world.mine(3)
+    await shop.world.follow()
+    done = await resolve(shop, invoice, to)
+    await shop.finish()
+    assert (await shop.show_refund(failed))["status"] == "failed"
+    assert (await shop.show_refund(done))["status"] == "paid"
+    inbox = [one["inbox"]["resolution"] for one in (await shop.world.show(invoice))["deposits"]]
+    assert inbox == [None, "refund"]
+    [asked] = await ask(shop, invoice, to)
+    await confirm(shop, asked)
+    await shop.finish()
+    assert await shop.world.node.balance(to) == PRICE + PRICE // 2
+    assert await refused(shop, invoice) == "nothing_refundable"
+    await shop.assert_sound()
+
+
 async def test_many_refunds_at_once_never_exceed(shop: Leaving) -> None:
     invoice = await paid(shop)
 

@@ -98,14 +98,18 @@ async def _listen(
                 pong = None
                 yield None
     finally:
-        for future in (message, pong):
-            if future is not None:
-                _drop(future)
+        _drop(message)
+        if pong is not None:
+            _ignore(pong)  # the library's own: it could not answer a pong to a cancelled one
+
+
+def _ignore(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more, whatever it ends with."""
+    future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def _drop(future: asyncio.Future[Any]) -> None:
-    """Nobody waits for it any more, whatever it ends with."""
-    future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    _ignore(future)
     future.cancel()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -58,8 +59,8 @@ def template(server_url: str) -> str:
     return name
 
 
-@pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
+@contextmanager
+def database_like(server_url: str, template: str) -> Iterator[str]:
     """A fresh database as its owner sees it."""
     name = f"t_{new().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
@@ -67,6 +68,12 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
     yield other_database(server_url, name)
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    with database_like(server_url, template) as url:
+        yield url
 
 
 @pytest.fixture

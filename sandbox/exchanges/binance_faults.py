@@ -14,7 +14,7 @@ from aiohttp import web
 from sandbox.exchanges import binance_errors as errors
 from sandbox.exchanges import endings
 from sandbox.exchanges.binance_errors import Problem
-from sandbox.exchanges.faults import SILENT, Fault, Operation
+from sandbox.exchanges.faults import SENDS, SILENT, Fault, Operation
 
 RETRY_AFTER = 1  # seconds
 BAN = 2  # seconds; the venue's own begin with two minutes
@@ -95,7 +95,7 @@ async def spoil(
         return refused(problem, {})
     if fault is Fault.FORBIDDEN:
         return firewall()
-    if fault is Fault.NOT_FOUND_LAG and operation is not Operation.PLACE:
+    if fault is Fault.NOT_FOUND_LAG and operation not in SENDS:
         return (
             answer([], headers={})
             if operation is Operation.FILLS

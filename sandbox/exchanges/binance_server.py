@@ -23,7 +23,7 @@ from sandbox.exchanges.binance_parameters import Parameters, pairs
 from sandbox.exchanges.binance_private import open_private
 from sandbox.exchanges.binance_streams import open_stream
 from sandbox.exchanges.engine import Simulator
-from sandbox.exchanges.faults import PLAYED, Fault, Operation
+from sandbox.exchanges.faults import PLAYED, SENDS, Fault, Operation
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SIGNED = frozenset({"timestamp", "recvWindow", "signature"})
@@ -211,8 +211,9 @@ def _execute(
             parameters.check_known(endpoint.known | (_SIGNED if endpoint.signed else frozenset()))
         within = fault if fault in PLAYED else None
         content = endpoint.handler(Call(desk, parameters, within))
-        if fault is Fault.NOT_FOUND_LAG and endpoint.operation is Operation.PLACE:
-            desk.simulator.faults.hide(content["clientOrderId"])
+        if fault is Fault.NOT_FOUND_LAG and endpoint.operation in SENDS:
+            given = parameters.optional("withdrawOrderId") or ""
+            desk.simulator.faults.hide(content.get("clientOrderId", given))
     except Problem as problem:
         return faults.refused(problem, _headers(desk, endpoint, is_wallet))
     if endpoint.orders:

@@ -238,6 +238,7 @@ def withdrawals(call: Call) -> list[dict[str, Any]]:
         and coin in (None, sent.asset)
         and status in (None, _WITHDRAWAL[sent.status])
         and (wanted is None or sent.id in wanted)
+        and not call.desk.simulator.faults.hidden(sent.client_id or "")
     ]
     return _page(call, found)
 

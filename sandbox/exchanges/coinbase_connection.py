@@ -210,6 +210,8 @@ class Connection:
             reset(self._request)
         elif fault in DROPS:
             await self._socket.close(code=1011)
+        elif fault in _STRANGERS:  # a token that is refused from one moment to the next
+            await self._error("authentication failure")
         elif fault is Fault.HTML_BODY:
             await self._send(answers.forbidden().text or "")
         elif fault is Fault.TRUNCATED_BODY:

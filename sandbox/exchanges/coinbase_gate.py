@@ -18,7 +18,7 @@ from sandbox.exchanges import coinbase_answers as answers
 from sandbox.exchanges import endings
 from sandbox.exchanges.coinbase_tokens import BadToken, verify
 from sandbox.exchanges.engine import Simulator
-from sandbox.exchanges.faults import SILENT, Fault, Operation
+from sandbox.exchanges.faults import SENDS, SILENT, Fault, Operation
 
 API = "/api/v3/brokerage"
 VIEW, TRADE, TRANSFER = "view", "trade", "transfer"
@@ -28,7 +28,6 @@ PUBLIC_PER_SECOND = 10
 _LATE_TIMEOUTS = frozenset({Fault.TIMEOUT_AFTER_EXECUTION, Fault.NOT_FOUND_LAG})
 _ONLY_PLACE = frozenset({Fault.PARTIAL_FILL_THEN_SILENCE})
 _ONLY_SENT = frozenset({Fault.NOT_FOUND_LAG})
-_SENDS = frozenset({Operation.PLACE, Operation.WITHDRAW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,7 @@ class Gate:
         """What becomes of the answer of something that was done."""
         if fault in _ONLY_PLACE and endpoint.operation is not Operation.PLACE:
             return response
-        if fault in _ONLY_SENT and endpoint.operation not in _SENDS:
+        if fault in _ONLY_SENT and endpoint.operation not in SENDS:
             return response
         if fault in _LATE_TIMEOUTS:
             return answers.gateway_timeout()

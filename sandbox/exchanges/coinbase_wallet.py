@@ -20,7 +20,7 @@ from sandbox.exchanges.coinbase_answers import Refused, say, wallet_error
 from sandbox.exchanges.coinbase_gate import TRANSFER, VIEW, Call, Endpoint, Gate
 from sandbox.exchanges.coinbase_market_data import OPENED, listed_balances
 from sandbox.exchanges.engine import now_ms
-from sandbox.exchanges.faults import Operation
+from sandbox.exchanges.faults import Fault, Operation
 from sandbox.exchanges.markets import NETWORK_WORDS
 from sandbox.exchanges.types import Reason, Rejected, SimBalance
 
@@ -150,6 +150,8 @@ class Wallet:
             raise Refused(wallet_error(*_REFUSALS[rejected.reason])) from None
         except UnreadableAnswer:
             raise Refused(wallet_error(400, "validation_error", "Invalid amount")) from None
+        if call.fault is Fault.NOT_FOUND_LAG:
+            self._simulator.faults.hide(str(idem))
         return say({"data": money.withdrawal(sent, self._words)}, 201)
 
     def transactions(self, call: Call) -> web.Response:
@@ -170,7 +172,9 @@ class Wallet:
             (d.at, money.deposit(d, self._words)) for d in here.deposits() if d.asset == asset
         ]
         dated += [
-            (w.at, money.withdrawal(w, self._words)) for w in here.withdrawals() if w.asset == asset
+            (w.at, money.withdrawal(w, self._words))
+            for w in here.withdrawals()
+            if w.asset == asset and not here.faults.hidden(w.client_id or "")
         ]
         dated += [(d.at, money.fiat_deposit(d)) for d in here.fiat_deposits() if d.asset == asset]
         for fill in here.fills():

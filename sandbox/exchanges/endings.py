@@ -18,7 +18,8 @@ async def silence(request: web.Request, closing: asyncio.Event) -> None:
     while request.transport is not None and not request.transport.is_closing():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), _LOOK_SECONDS)
-            request.transport.abort()
+            if request.transport is not None:  # gone meanwhile
+                request.transport.abort()
             return
 
 

@@ -77,6 +77,8 @@ PLAYED = frozenset({Fault.EXPIRED, Fault.PARTIAL_FILL_THEN_SILENCE})
 """What the engine does itself while it places."""
 SILENT = frozenset({Fault.HANG, Fault.PARTIAL_FILL_THEN_SILENCE})
 """Nothing is said any more."""
+SENDS = frozenset({Operation.PLACE, Operation.WITHDRAW})
+"""What moves money."""
 
 
 @dataclass(slots=True)
@@ -103,12 +105,12 @@ class FaultBox:
         self._hidden.clear()
 
     def take(self, operation: str) -> Fault | None:
-        """The fault of this call, if one waits. A `not_found_lag` of `place` is taken whole: call
-        `hide` with the order's client id, and `hidden` in each query of it."""
+        """The fault of this call, if one waits. A `not_found_lag` of what is sent is taken whole:
+        call `hide` with its client id, and `hidden` in each query of it."""
         for waiting in self._waiting:
             if waiting.operation not in (operation, Operation.ANY):
                 continue
-            lags = waiting.fault is Fault.NOT_FOUND_LAG and operation == Operation.PLACE
+            lags = waiting.fault is Fault.NOT_FOUND_LAG and operation in SENDS
             self._lag = waiting.times if lags else self._lag
             waiting.times -= waiting.times if lags else 1
             if waiting.times <= 0:
@@ -117,7 +119,7 @@ class FaultBox:
         return None
 
     def hide(self, client_id: str) -> None:
-        """After a `not_found_lag` of `place`: its queries find nothing, as often as was wished."""
+        """After a `not_found_lag`: its queries find nothing, as often as was wished."""
         self._hidden[client_id] = self._lag
 
     def hidden(self, client_id: str) -> bool:

@@ -198,6 +198,16 @@ async def test_a_withdrawal_may_have_left(venue: Binance, fault: str, done: int)
     assert len(found) == done
 
 
+async def test_a_withdrawal_is_not_found_for_a_while(venue: Binance) -> None:
+    venue.simulator.faults.add("withdraw", "not_found_lag", 2)
+    with pytest.raises(BinanceAPIException):
+        await venue.client.withdraw(
+            coin="ETH", network="ETH", address=ELSEWHERE, amount="1", withdrawOrderId="w1"
+        )
+    found = [await venue.client.get_withdraw_history(withdrawOrderId="w1") for _ in range(3)]
+    assert [len(each) for each in found] == [0, 0, 1]
+
+
 async def test_a_fault_comes_as_often_as_it_was_asked_for(venue: Binance) -> None:
     venue.simulator.faults.add("balances", "rate_limited", 3)
     for _ in range(3):

@@ -180,21 +180,31 @@ async def test_success_and_failure_at_once(venue: Served) -> None:
     assert done == [0, ONE]
 
 
+SENT = "/v2/accounts/ETH/transactions"
+MONEY: dict[str, Any] = {
+    "type": "send",
+    "to": "0x" + "cd" * 20,
+    "amount": "1",
+    "currency": "ETH",
+    "idem": "2d0a6f1c-0000-4000-8000-000000000001",
+}
+
+
 @pytest.mark.parametrize(
     ("fault", "done"), [("timeout_before_execution", 0), ("timeout_after_execution", 1)]
 )
 async def test_sends_of_money_fail_as_well(venue: Served, fault: str, done: int) -> None:
     client = venue.client()
     venue.simulator.faults.add("withdraw", fault)
-    body: dict[str, Any] = {
-        "type": "send",
-        "to": "0x" + "cd" * 20,
-        "amount": "1",
-        "currency": "ETH",
-        "idem": "2d0a6f1c-0000-4000-8000-000000000001",
-    }
-    path = "/v2/accounts/ETH/transactions"
-    assert (await refusal(client.post, path, data=body)).status_code == 504
+    assert (await refusal(client.post, SENT, data=MONEY)).status_code == 504
     assert len(venue.simulator.withdrawals()) == done
-    await ask(client.post, path, data=body)
+    await ask(client.post, SENT, data=MONEY)
     assert len(venue.simulator.withdrawals()) == 1
+
+
+async def test_a_send_of_money_that_shows_late(venue: Served) -> None:
+    client = venue.client()
+    venue.simulator.faults.add("withdraw", "not_found_lag", 2)
+    assert (await refusal(client.post, SENT, data=MONEY)).status_code == 504
+    listed = [(await ask(client.get, SENT))["data"] for _ in range(3)]
+    assert [len(each) for each in listed] == [0, 0, 1]

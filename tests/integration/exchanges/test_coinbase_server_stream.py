@@ -203,6 +203,16 @@ async def test_connections_that_break(venue: Served, fault: str) -> None:
             await socket.recv()
 
 
+async def test_a_token_that_is_not_taken_any_more(venue: Served) -> None:
+    async with stream(venue) as socket:
+        await subscribe(socket, "level2", "ETH-EUR")
+        await said(socket, "subscriptions")
+        venue.simulator.faults.add("stream", "unauthorized_flap")
+        venue.simulator.set_mid("ETH-EUR", 2100 * ONE)
+        told = json.loads(await socket.recv())
+        assert told == {"type": "error", "message": "authentication failure"}
+
+
 async def test_silence_after_a_part(venue: Served) -> None:
     """The fault of an order is the stream's as well: it tells nothing of it."""
     async with stream(venue) as socket:

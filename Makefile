@@ -10,6 +10,8 @@ NODE := contracts/node_modules
 # Foundry from PATH (foundryup) if there is one, else npm's binaries.
 FOUNDRY_PATH := $(CURDIR)/$(NODE)/@foundry-rs/forge-linux-amd64/bin:$(CURDIR)/$(NODE)/@foundry-rs/anvil-linux-amd64/bin
 FORGE := PATH="$$PATH:$(FOUNDRY_PATH)" forge
+# It compiles by itself, in folders of its own; what it fails on: contracts/slither.config.json.
+SLITHER := PATH="$$PATH:$(FOUNDRY_PATH)" FOUNDRY_OUT=out/slither FOUNDRY_CACHE_PATH=cache/slither $(CURDIR)/$(BIN)/slither
 JOBS ?= 2
 
 help:  ## this list
@@ -23,13 +25,14 @@ demo: setup  ## one payment, told live in the terminal; leaves the shop running
 run: setup  ## the sandbox: a whole shop on this machine until Ctrl-C
 	@$(BIN)/bezant sandbox
 
-check: setup  ## format, lint, types, imports, dependencies, committed contracts
+check: setup  ## format, lint, types, imports, dependencies, contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/python contracts/script/artifacts.py --check
+	cd contracts && $(SLITHER) .
 
 test: setup  ## every test, in parallel, on a real database and a real chain
 	cd contracts && $(FORGE) test

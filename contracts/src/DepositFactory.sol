@@ -42,6 +42,7 @@ contract DepositFactory is DepositAddresses {
         if (treasury == address(0)) revert TreasuryNotSet();
         if (_tryKnown()) return;
         sweeping = true;
+        // `sweeping` is itself the guard: it is set before the call, and only taken back after it.
         // slither-disable-next-line reentrancy-no-eth
         this.sweepSalts(token, fresh, _saltsOf(known), callGas);
         sweeping = false;
@@ -77,8 +78,9 @@ contract DepositFactory is DepositAddresses {
             bytes32 salt = salts[i];
             address deposit = depositAddress(salt);
             uint256 held = deposit.balance;
+            // Who sends a wei to make it unequal only gets that wei swept, as any other.
             // slither-disable-next-line incorrect-equality
-            if (held == 0) continue; // nothing to sweep; who sends a wei only pays for its sweep
+            if (held == 0) continue;
             assembly ("memory-safe") {
                 if iszero(extcodesize(deposit)) {
                     mstore(0x00, 0x2b85ba38) // deploy(bytes32)

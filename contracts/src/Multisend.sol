@@ -87,6 +87,7 @@ contract Multisend {
         if (msg.sender != address(this)) revert OnlyItself();
         uint256 had = token.balanceOf(from);
         uint256 before = token.balanceOf(to);
+        // Only itself calls this, with the sender of the batch as `from`.
         // slither-disable-next-line arbitrary-send-erc20
         token.safeTransferFrom(from, to, amount);
         uint256 left = had - token.balanceOf(from);

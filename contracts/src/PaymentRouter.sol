@@ -163,6 +163,7 @@ contract PaymentRouter is IPaymentRouter, ReentrancyGuard {
         if (block.timestamp > quote.deadline) revert QuoteExpired(quote.deadline, block.timestamp);
         hash = quoteHash(quote);
         if (isPaid[hash]) revert QuotePaid(hash);
+        // The third value only says more about an error, and any error reverts.
         // slither-disable-next-line unused-return
         (address signer, ECDSA.RecoverError failed,) = ECDSA.tryRecover(hash, signature);
         bool good = signer == quoteKey || (signer == previousQuoteKey && block.timestamp <= _previousUntil);
@@ -178,7 +179,6 @@ contract PaymentRouter is IPaymentRouter, ReentrancyGuard {
     }
 
     function _sendEther(address to, uint256 amount) private {
-        // slither-disable-next-line arbitrary-send-eth,low-level-calls
         (bool accepted,) = to.call{value: amount}("");
         if (!accepted) revert TreasuryRefused(to, amount);
     }

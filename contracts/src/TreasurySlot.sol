@@ -59,6 +59,7 @@ abstract contract TreasurySlot is IDepositFactory, Ownable2Step {
         }
         if (block.timestamp < proposedFrom) revert TreasuryTooEarly(proposedFrom, block.timestamp);
         if (msg.sender != candidate) {
+            // With an error the signer is zero, and a candidate never is: the comparison covers it.
             // slither-disable-next-line unused-return
             (address signer,,) = ECDSA.tryRecover(treasuryDigest(candidate), signature);
             if (signer != candidate) revert TreasuryNotProven(candidate);

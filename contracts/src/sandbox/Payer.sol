@@ -23,7 +23,6 @@ contract Payer {
 
     /// @notice Hands it on with the stipend of 2,300 gas only, as `transfer` in old contracts does.
     function payWithStipend(address payable to) external payable {
-        // slither-disable-next-line arbitrary-send-eth
         if (!to.send(msg.value)) revert PaymentFailed(to, msg.value);
     }
 

@@ -14,12 +14,13 @@ from bezant.client import find
 from bezant.naming import Names
 from bezant.printing import show
 from core.errors import BezantError, Refused
+from core.hardening import harden
 from core.money import crypto
 from core.networks import NATIVE, Catalog
 from sandbox.shop import Shop
 from wallets.addresses import checksum
 from wallets.intents import Payment
-from wallets.keys import LocalKey, harden
+from wallets.keys import LocalKey
 from wallets.keystore import is_raw, read_secret
 from wallets.signer.approvals import digest, payment_of
 

@@ -17,6 +17,7 @@ from bezant.settings import Settings
 from core import log as logs
 from core import memory
 from core.errors import Misconfigured
+from core.hardening import harden
 
 log = structlog.get_logger()
 
@@ -27,6 +28,8 @@ GRACE_SECONDS = 2
 def run_api(settings: Settings, host: str, port: int, fd: int | None) -> None:
     """Serves until SIGTERM or SIGINT. `fd` is a listening socket handed over by a parent."""
     import uvicorn
+
+    harden()
 
     class Server(uvicorn.Server):
         """Stops when asked, and leaves signals to us, so that everything is closed behind it."""
@@ -67,6 +70,7 @@ def run_worker(settings: Settings, port: int, fd: int | None) -> None:
     from bezant import worker
     from bezant.venues import open_exchanges
 
+    harden()
     _configure_logs()
     bound: socket.socket | None = None
     if fd is not None or port:

@@ -17,7 +17,7 @@ from bezant.environment import SignerSettings
 from bezant.keyring import Keyring
 from core import log as logs
 from core.errors import Misconfigured
-from wallets.keys import harden
+from core.hardening import harden
 from wallets.signer import register
 from wallets.signer.audit import AuditLog
 from wallets.signer.place import Place, private_directory

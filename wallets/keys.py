@@ -6,7 +6,6 @@ A key is a `Key` wherever it lies: here in memory, or in a KMS that never gives 
 from __future__ import annotations
 
 import ctypes
-import resource
 from contextlib import suppress
 from typing import Protocol
 
@@ -20,7 +19,6 @@ from wallets.signer.approvals import ORDER, address_of
 # BIP-44, coin type 60; `i` counts the addresses of an account.
 PATH = "m/44'/60'/0'/0/{}"
 
-_PR_SET_DUMPABLE = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -117,12 +115,6 @@ def derive(mnemonic: str, path: str) -> bytearray:
     if secret is None:  # raised out here, so that nothing hangs on to that exception
         raise Invalid("no BIP-39 mnemonic (12 to 24 English words), or no derivation path")
     return secret
-
-
-def harden() -> None:
-    """This process leaves no core dump, and others of its user cannot read its memory."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _lock(secret: bytearray) -> None:

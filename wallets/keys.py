@@ -6,9 +6,12 @@ A key is a `Key` wherever it lies: here in memory, or in a KMS that never gives 
 from __future__ import annotations
 
 import ctypes
+import os
 from contextlib import suppress
+from functools import cache
 from typing import Protocol
 
+import structlog
 from coincurve import PublicKey
 from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found]
 from coincurve.context import GLOBAL_CONTEXT
@@ -20,6 +23,8 @@ from wallets.signer.approvals import ORDER, address_of
 PATH = "m/44'/60'/0'/0/{}"
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+log = structlog.get_logger()
 
 
 class Key(Protocol):
@@ -120,4 +125,11 @@ def derive(mnemonic: str, path: str) -> bytearray:
 def _lock(secret: bytearray) -> None:
     """Keeps the page out of swap, where the limit (RLIMIT_MEMLOCK) allows it."""
     place = (ctypes.c_char * len(secret)).from_buffer(secret)
-    _libc.mlock(ctypes.c_void_p(ctypes.addressof(place)), ctypes.c_size_t(len(secret)))
+    if _libc.mlock(ctypes.c_void_p(ctypes.addressof(place)), ctypes.c_size_t(len(secret))) != 0:
+        _unlocked(os.strerror(ctypes.get_errno()))
+
+
+@cache
+def _unlocked(why: str) -> None:
+    """Said once: what keeps one key from being locked keeps the others from it."""
+    log.warning("keys_not_locked", error=why, hint="raise the limit of locked memory (ulimit -l)")

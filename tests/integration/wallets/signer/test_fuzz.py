@@ -186,6 +186,7 @@ class Thief:
 
     def __init__(self, draw: random.Random, oracle: Oracle, now: Callable[[], int]) -> None:
         self.draw, self.oracle, self.now = draw, oracle, now
+        self.seldom = random.Random(SEED)
         self.past: list[Order] = []
         self.nonce = 0
 
@@ -234,7 +235,14 @@ class Thief:
         )
         if draw.random() < (0.6 if amount > single else 0.1):
             found = self._approve(found, draw.sample(sorted(KEYS), draw.randint(1, 3)))
-        return found
+        return self._at_the_cap(found) if self.seldom.random() < 0.05 else found
+
+    def _at_the_cap(self, payment: Payment) -> Payment:
+        """The most that people may approve, or a wei above."""
+        amount = LIMITS[NATIVE][3] + self.seldom.randint(0, 1)
+        return self._approve(
+            replace(payment, token=NATIVE, amount=amount, approvals=()), [w.BOB, w.EVE]
+        )
 
     def _approve(self, payment: Payment, people: list[str]) -> Payment:
         """Only people of the policy are asked; what they sign is remembered by the oracle."""
@@ -359,6 +367,8 @@ async def test_no_signature_outside_the_policy(desk: tuple[Signing, list[int], P
             continue
         oracle.check(order, signed.raw, now[0])
         outcomes["signed"] += 1
+        most = LIMITS[NATIVE][3]
+        outcomes["signed at the cap"] += any(p.amount == most for p in payments_of(order.intent))
         thief.past.append(order)
         if draw.random() < 0.3:
             signing.broadcast(order.id, signed.tx_hash)
@@ -374,6 +384,7 @@ async def test_no_signature_outside_the_policy(desk: tuple[Signing, list[int], P
         *("wrong_chain", "unknown_network", "unknown_wallet", "unknown_asset", "intent_refused"),
         *("malformed", "destination_refused", "contract_refused", "fee_above_cap", "expired"),
         *("approval_needed", "approval_invalid", "approval_replayed", "own_approval"),
+        *("amount_above_limit", "signed at the cap"),
         *("nonce_in_use", "order_changed", "bump_too_small", "fees_exceeded"),
     }
-    assert reasons <= outcomes.keys(), reasons - outcomes.keys()
+    assert reasons <= {reason for reason, count in outcomes.items() if count}, outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,67 +11,56 @@ import pytest
 from eth_account import Account
 
 from tests.e2e.town import Town
+from tests.process_memory import search
+from tests.settings import unable
 from wallets.signer.place import Place
 
-SIGNING_CODE = (b"wallets/keys.py", b"wallets/keystore.py", b"wallets/signer/signing.py")
-LARGEST_REGION = 1 << 30
+SIGNING_CODE = ("wallets/keys.py", "wallets/keystore.py", "wallets/signer/signing.py")
+LIBRARIES = ("site-packages/ckzg", "site-packages/eth_account")
 
 
-def memory(pid: int) -> list[bytes]:
-    """What a process holds in memory that can be written: its heap, stacks and data."""
-    found = []
-    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb") as mem:
-        for line in maps:
-            span, rights = line.split()[:2]
-            start, end = (int(one, 16) for one in span.split("-"))
-            if "w" not in rights or end - start > LARGEST_REGION:
-                continue
-            try:
-                mem.seek(start)
-                found.append(mem.read(end - start))
-            except OSError:  # the kernel keeps some to itself
-                continue
-    return found
-
-
-def holds(regions: list[bytes], *wanted: bytes) -> bool:
-    return any(one in region for region in regions for one in wanted)
-
-
-def libraries(pid: int) -> set[str]:
-    return set(re.findall(r"site-packages/(\w+)", Path(f"/proc/{pid}/maps").read_text()))
+def keys_of(town: Town) -> dict[str, bytes]:
+    password = (town.data / "keys" / "keystore.password").read_text().strip()
+    return {
+        file.name: bytes(Account.decrypt(json.loads(file.read_text()), password))
+        for file in Place(town.data / "signer").keys.iterdir()
+    }
 
 
 def test_only_the_signer_ever_held_a_key(sandbox: Town) -> None:
-    place = Place(sandbox.data / "signer")
-    password = (sandbox.data / "keys" / "keystore.password").read_text().strip()
-    keys = [
-        bytes(Account.decrypt(json.loads(file.read_text()), password))
-        for file in place.keys.iterdir()
-    ]
+    keys = keys_of(sandbox)
     assert len(keys) >= 3
-    try:
-        signer = memory(sandbox.pid("signer"))
-    except PermissionError:
-        pytest.skip("reading another process's memory takes root")
-    assert all(holds(signer, key) for key in keys)  # so the search finds what is there
-    assert holds(signer, *SIGNING_CODE)
+    code = {n: n.encode() for n in (*SIGNING_CODE, "eth_account/account.py", *LIBRARIES)}
+    known = {"known": b"core/hardening.py"}  # they do hold this, and the search finds it
     for name in ("api", "worker"):
-        pid = sandbox.pid(name)
-        regions = memory(pid)
-        assert holds(regions, b"wallets/intents.py") or name == "api"
-        assert not holds(regions, *keys), name
-        assert not holds(regions, *SIGNING_CODE), name
-        assert not holds(regions, b"eth_account/account.py"), name
-        assert not libraries(pid) & {"ckzg", "eth_account"}, name
-    for key in keys:
-        assert not holds(signer, key.hex().encode())  # no copy of it as text
+        found = search(sandbox.pid(name), keys | code | known)
+        found["memory"] -= {*LIBRARIES}  # only named there: what is loaded is mapped
+        assert found == {"memory": {"known"}, "environ": set(), "maps": set()}, name
+    texts = {f"{name} as text": key.hex().encode() for name, key in keys.items()}
+    signer = search(sandbox.pid("signer"), keys | code | texts)
+    assert signer["memory"] >= {*keys, *SIGNING_CODE}
+    assert not {*texts} & signer["memory"]
 
 
-def test_the_signer_leaves_no_core(sandbox: Town) -> None:
+@pytest.mark.parametrize("name", ["api", "worker", "signer"])
+def test_no_process_with_secrets_leaves_a_core(sandbox: Town, name: str) -> None:
+    pid = sandbox.pid(name)
+    assert re.search(r"Max core file size\s+0\s+0", limits(pid))
+    if os.geteuid() != 0:  # not dumpable: its files in /proc are root's, its own user has no way in
+        assert Path(f"/proc/{pid}/mem").stat().st_uid == 0
+        with pytest.raises(PermissionError):
+            Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_keys_are_kept_out_of_swap(sandbox: Town) -> None:
     pid = sandbox.pid("signer")
-    limits = Path(f"/proc/{pid}/limits").read_text()
-    assert re.search(r"Max core file size\s+0\s+0", limits)
-    # not dumpable: the files of its entry in /proc belong to root, so its own user has no way in
-    assert Path(f"/proc/{pid}/mem").stat().st_uid == 0
-    assert "BEZANT_KEYSTORE_PASSWORD=" not in Path(f"/proc/{pid}/environ").read_text()
+    if re.search(r"Max locked memory\s+0 ", limits(pid)) and os.geteuid() != 0:
+        unable("this user may not lock memory (ulimit -l is 0)")
+    status = Path(f"/proc/{pid}/status").read_text()
+    locked = re.search(r"VmLck:\s+(\d+) kB", status)
+    assert locked is not None
+    assert int(locked[1]) > 0
+
+
+def limits(pid: int) -> str:
+    return Path(f"/proc/{pid}/limits").read_text()

@@ -3,26 +3,25 @@ person's signature, and neither API nor worker ever holds a key."""
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import re
 import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.e2e.town import Chains, Client, Refusal, Town, new_merchant, open_api, open_chains
 from tests.e2e.town import units as base_units
+from tests.process_memory import search
 from wallets.keystore import opened
 
 NETWORK = "eip155:31337"
-CHUNK = 1 << 20
 
 
 @asynccontextmanager
@@ -118,60 +117,73 @@ async def test_a_payout_of_more_than_there_is_is_refused(sandbox: Town) -> None:
 # -- where keys are ------------------------------------------------------------------------------
 
 
-def in_memory(pid: int, needles: dict[str, bytes]) -> set[str]:
-    """Which of these byte strings stand in what a process has written or may write."""
-    found: set[str] = set()
-    longest = max(len(needle) for needle in needles.values())
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for start, end in regions(pid):
-            at, tail = start, b""
-            while at < end:
-                try:
-                    memory.seek(at)
-                    chunk = memory.read(min(CHUNK, end - at))
-                except OSError:
-                    break  # gone meanwhile
-                if not chunk:
-                    break
-                window = tail + chunk
-                found |= {name for name, needle in needles.items() if needle in window}
-                tail, at = window[-longest:], at + len(chunk)
-    return found
-
-
-def regions(pid: int) -> Iterator[tuple[int, int]]:
-    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-        match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-        if match and "[v" not in line:
-            yield int(match[1], 16), int(match[2], 16)
-
-
-def environment(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/environ").read_bytes()
+def forms(secret: bytes) -> dict[str, bytes]:
+    """How 32 bytes could be written down: in memory, in a log, in PostgreSQL's text."""
+    return {
+        "raw": secret,
+        "reversed": secret[::-1],
+        "hex": secret.hex().encode(),
+        "decimal": str(int.from_bytes(secret, "big")).encode(),
+        "base64": base64.b64encode(secret),
+    }
 
 
 def keys_of(town: Town) -> dict[str, bytes]:
     """Every key that signs, in the forms in which it could stand somewhere; and its password."""
     password = (town.data / "keys" / "keystore.password").read_text()
     needles = {"password": password.encode()}
-    for file in (town.data / "signer" / "keys").glob("0x*.json"):
+    files = sorted((town.data / "signer" / "keys").glob("0x*.json"))
+    assert len(files) == 3
+    for file in files:
         secret = bytes(opened(file, password))
-        needles[f"{file.name} raw"] = secret
-        needles[f"{file.name} reversed"] = secret[::-1]
-        needles[f"{file.name} hex"] = secret.hex().encode()
+        needles |= {f"{file.name} {form}": text for form, text in forms(secret).items()}
     return needles
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="reads the memory of other processes")
+def shared_keys(town: Town) -> dict[str, bytes]:
+    """What processes are given to prove themselves and to seal others' secrets."""
+    needles: dict[str, bytes] = {}
+    for name in ("service.key", "secret.key"):
+        secret = base64.b64decode((town.data / "keys" / name).read_text(), validate=True)
+        needles |= {f"{name} {form}": text for form, text in forms(secret).items()}
+    return needles
+
+
 async def test_no_key_is_in_the_memory_or_environment_of_api_and_worker(sandbox: Town) -> None:
     async with shop_with(sandbox, "1") as (shop, _, chains):
         await paid(shop, chains, await ask(shop, "0.1", somebody()))
     keys = keys_of(sandbox)
-    assert len(keys) == 1 + 3 * 3
     known = {"control": shop.url.encode()}  # what it does hold is found by the same search
-    for name in ("api", "worker"):
-        pid = sandbox.pid(name)
-        assert in_memory(pid, keys | known) == {"control"}, name
-        assert not [key for key, needle in keys.items() if needle in environment(pid)]
-        assert b"KEYSTORE" not in environment(pid)
-    assert b"SIGNER" not in environment(sandbox.pid("api"))
+    names = {"KEYSTORE": b"BEZANT_KEYSTORE", "SIGNER": b"BEZANT_SIGNER"}
+    for name, told in (("api", set[str]()), ("worker", {"SIGNER"})):
+        found = search(sandbox.pid(name), keys | known | names)
+        assert found["memory"] - {*names} == {"control"}, name
+        assert found["environ"] - {"control"} == told, name
+
+
+def dumped(url: str) -> Iterator[tuple[str, bytes]]:
+    """Every table's name and rows, as PostgreSQL writes them: bytes as hex."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "select oid::regclass::text from pg_class where relkind = 'r'"
+            " and relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        for (table,) in tables:
+            query = sql.SQL("copy {} to stdout").format(sql.SQL(table))
+            with connection.cursor().copy(query) as rows:
+                yield table, b"".join(rows)
+
+
+async def test_no_secret_is_in_the_database_or_in_logs(sandbox: Town) -> None:
+    """Last in this file: after all that the others did."""
+    address = somebody()
+    async with shop_with(sandbox, "1") as (shop, _, chains):
+        await paid(shop, chains, await ask(shop, "0.1", address))
+    secrets_ = keys_of(sandbox) | shared_keys(sandbox)
+    logs = {file.name: file.read_bytes() for file in (sandbox.data / "logs").iterdir()}
+    assert b"api_started" in logs["api.log"]
+    tables = dict(dumped(sandbox.ready["database_url"]))
+    assert address.encode() in tables["payouts"]
+    logs["sandbox.log"] = sandbox.log("sandbox").encode()
+    for name, content in (logs | tables).items():
+        assert not [secret for secret, form in secrets_.items() if form in content], name

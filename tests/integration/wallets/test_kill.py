@@ -22,6 +22,7 @@ STRIKES = numbers(5, 60)
 SENDERS = numbers(2, 4)
 KINDS = ("kill", "lost", "errors", "fork", "fees")
 PATIENCE = 45 + PAYMENTS / 2
+BLOCK_SECONDS = 0.5
 
 
 @asynccontextmanager
@@ -36,6 +37,11 @@ async def process(rig: Rig, url: str) -> AsyncIterator[Process]:
         if started.returncode is None:
             started.send_signal(signal.SIGKILL)
         await started.wait()
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _count(rig: Rig) -> int:
@@ -72,13 +78,22 @@ async def test_killed_between_commit_and_nodes(rig: Rig) -> None:
 
 
 class Trouble:
-    """What may befall senders, drawn from the seed."""
+    """What may befall senders, drawn from the seed; and time, which no fork is in the middle of."""
 
     def __init__(self, rig: Rig, proxy: FaultProxy) -> None:
         self.rig, self.proxy = rig, proxy
+        self._turn = asyncio.Lock()
         self.luck = random.Random(f"sender {SEED}")
         self.happened: Counter[str] = Counter()
         self._kinds = itertools.cycle(self.luck.sample(KINDS, len(KINDS)))
+
+    async def mine(self) -> None:
+        """Blocks by time as well: Anvil mines what arrives, and never again what it held back
+        because it was too cheap, or what a fork has put back."""
+        while True:
+            async with self._turn:
+                await self.rig.node.mine()
+            await asyncio.sleep(BLOCK_SECONDS)
 
     async def strike(self, processes: list[Process]) -> None:
         kind = next(self._kinds)
@@ -94,10 +109,11 @@ class Trouble:
         elif kind == "errors":
             self.proxy.http(503, times=self.luck.randrange(1, 10))
         elif kind == "fork":
-            await self.rig.apply(mined=False)
-            depth = min(self.luck.randrange(1, 6), await self.rig.node.head() - self.first)
-            if depth > 0:
-                await self.rig.node.reorg(depth)
+            async with self._turn:
+                await self.rig.apply(mined=False)
+                depth = min(self.luck.randrange(1, 6), await self.rig.node.head() - self.first)
+                if depth > 0:
+                    await self.rig.node.reorg(depth)
         else:  # what was offered is not enough any more
             await self.rig.node.rpc("anvil_setNextBlockBaseFeePerGas", hex(25 * 10**9))
             await self.rig.node.mine()
@@ -121,6 +137,8 @@ async def test_whatever_happens_each_payment_leaves_once(alone: Rig) -> None:
 
     async with FaultProxy(rig.node.url) as proxy, AsyncExitStack() as stack:
         trouble = Trouble(rig, proxy)
+        mining = asyncio.create_task(trouble.mine())
+        stack.push_async_callback(ended, mining)
         running = [await stack.enter_async_context(process(rig, proxy.url)) for _ in range(SENDERS)]
         for _ in range(STRIKES):
             before = await _count(rig)

@@ -23,7 +23,7 @@ from uuid import UUID
 from core import ids
 from core.clock import wall
 from core.db import Database
-from core.errors import VenueError
+from core.errors import Conflict, VenueError
 from exchanges.numbers import ONE, parse, times
 from exchanges.protocol import Exchange
 from exchanges.quantise import quantise
@@ -290,7 +290,11 @@ class Play:
     async def convert(self) -> None:
         await self.room()
         plan = self.matrix.plan(self.luck)
-        number = await self.matrix.desk.start(plan, seconds=self.luck.choice((6, 30, 30)))
+        seconds = self.luck.choice((6, 30, 30))
+        try:
+            number = await self.matrix.desk.start(plan, seconds=seconds)
+        except Conflict:  # its quote ended before it was accepted: a busy machine
+            number = await self.matrix.desk.start(plan, seconds=10 * seconds)
         self.begun[ids.show("cnv", number)] = number
 
     async def move(self) -> None:

@@ -25,6 +25,7 @@ LEASE_SECONDS = 2
 CHANNELS = ("block", "clock", "events", "moves", "transactions")
 WINDOWS = Windows(
     polling=timedelta(milliseconds=500),
+    tell=timedelta(seconds=6),
     soonest=timedelta(milliseconds=100),
     latest=timedelta(milliseconds=200),
 )

@@ -18,13 +18,14 @@ from chain.endpoints import Endpoints
 from chain.types import Cursor
 from core.db import Database
 from core.errors import ChainError, ForkBelowFinalized, NotFound
-from core.networks import Tier
+from core.networks import Tier, Traces
 from payments import network_state
 from payments.batch import apply_batch
 from payments.following import Following
 from tests.faultproxy import FaultProxy
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.facts import assert_sound, breaks, status_of
+from tests.settings import SOAK
 from tests.waiting import eventually
 from tests.world import Node, World, anvil, connect, deploy, network_of
 from tests.world import world as make_world
@@ -86,46 +87,63 @@ async def statuses(world: World, made: list[dict[str, Any]]) -> list[str]:
     return [(await status_of(world, invoice))[0] for invoice in made]
 
 
-Spoil = Callable[[FaultProxy], Any]
+Spoil = Callable[[FaultProxy, str], Any]  # and the method that ETH inside blocks is asked by
 LOGS = "eth_getLogs"
+INSIDE = {
+    Traces.DEBUG: "debug_traceBlockByHash",
+    Traces.TRACE: "trace_block",
+    Traces.NONE: "eth_getBlockByHash",
+}
 SPOILED: dict[str, tuple[Spoil, dict[str, str]]] = {
     "-32005": (
-        lambda p: p.refuse(-32005, "limit exceeded", method=LOGS, times=3),
+        lambda p, _: p.refuse(-32005, "limit exceeded", method=LOGS, times=3),
         {"kind": "range_too_large"},
     ),
     "-32602": (
-        lambda p: p.refuse(-32602, "block range too wide", method=LOGS, times=3),
+        lambda p, _: p.refuse(-32602, "block range too wide", method=LOGS, times=3),
         {"kind": "range_too_large"},
     ),
     "-32602 for ever": (
-        lambda p: p.refuse(-32602, "no", method=LOGS, times=None),
+        lambda p, _: p.refuse(-32602, "no", method=LOGS, times=None),
         {"kind": "range_too_large"},
     ),
     "rate limit": (
-        lambda p: p.refuse(-32005, "rate limit reached", method=LOGS, times=2),
+        lambda p, _: p.refuse(-32005, "rate limit reached", method=LOGS, times=2),
         {"kind": "rate_limited"},
     ),
-    "timeout": (lambda p: p.hang(method=LOGS, times=1), {"kind": "timeout"}),
-    "HTTP 503": (lambda p: p.http(503, times=4), {"kind": "http"}),
-    "traces time out": (lambda p: p.hang(method="trace_block", times=1), {"kind": "timeout"}),
+    "timeout": (lambda p, _: p.hang(method=LOGS, times=1), {"kind": "timeout"}),
+    "HTTP 503": (lambda p, _: p.http(503, times=4), {"kind": "http"}),
+    "traces time out": (lambda p, inside: p.hang(method=inside, times=1), {"kind": "timeout"}),
     "block not known": (
-        lambda p: p.refuse(-32000, "header not found", method="trace_block", times=2),
+        lambda p, inside: p.refuse(-32000, "header not found", method=inside, times=2),
         {"kind": "unknown_block"},
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("blocks", [3, 130], ids=["tail", "catch-up"])
-@pytest.mark.parametrize("fault", SPOILED)
-async def test_a_spoiled_answer_skips_nothing(behind: Open, fault: str, blocks: int) -> None:
-    async with behind(timeout=0.5 if "time" in fault else 10) as (world, [proxy]):
+# Near the head or far below it: each way in a third of the cases, in `make soak` in all of them.
+SPOILED_CASES = [
+    (fault, blocks, way)
+    for number, fault in enumerate(SPOILED)
+    for far, blocks in enumerate((3, 130))
+    for which, way in enumerate(Traces)
+    if SOAK or (number + far) % len(Traces) == which
+]
+
+
+@pytest.mark.parametrize(("fault", "blocks", "way"), SPOILED_CASES)
+async def test_a_spoiled_answer_skips_nothing(
+    behind: Open, fault: str, blocks: int, way: Traces
+) -> None:
+    timeout = 0.5 if "time" in fault else 10
+    async with behind(timeout=timeout, traces=way) as (world, [proxy]):
         made = [await world.invoice() for _ in range(2)]
         await world.pay(made[0], "ETH")
         await world.pay(made[1], "USDC", sender=2)
         await world.mine(blocks)
         spoil, label = SPOILED[fault]
         before = sample("rpc_errors", endpoint=proxy.name, **label)
-        spoil(proxy)
+        spoil(proxy, INSIDE[way])
         await persist(world)
         assert await statuses(world, made) == ["settled", "settled"]
         assert sample("rpc_errors", endpoint=proxy.name, **label) > before

@@ -6,6 +6,7 @@ A payment that only comes back in another block of the same batch is no news to 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from core.db import Database
 from core.errors import Conflict
 from core.ids import show
-from core.networks import Tier
+from core.networks import Tier, Traces
 from tests.faultproxy import FaultProxy
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.facts import (
@@ -25,25 +26,34 @@ from tests.integration.payments.facts import (
     spend,
     status_of,
 )
+from tests.settings import SOAK
 from tests.world import Node, World, calldata, connect, network_of
 from tests.world import world as make_world
 
-DEPTHS = range(1, 11)
+# Settled before the fork or not, its depth, and how ETH inside blocks is found: each way in a third
+# of the cases, in `make soak` in all of them.
+CASES = [
+    (settled, depth, way)
+    for settled in (False, True)
+    for depth in range(1, 11)
+    for number, way in enumerate(Traces)
+    if SOAK or (depth + settled) % len(Traces) == number
+]
 HALF = 5 * 10**15  # wei: half of 25 USD at 2,500
 
 
-@pytest.fixture(params=["before settlement", "after settlement"])
-async def either(
+@pytest.fixture(params=CASES, ids=lambda c: f"{'after' if c[0] else 'before'}-{c[1]}-{c[2]}")
+async def each(
     request: pytest.FixtureRequest, database: Database, first_chain: Chain
-) -> AsyncIterator[tuple[World, bool]]:
-    """A world where one block settles, or one where twelve do; and which it is."""
-    settled = request.param == "after settlement"
+) -> AsyncIterator[tuple[World, bool, int]]:
+    """A world where one block settles, or one where twelve do; which it is, and a fork's depth."""
+    settled, depth, way = request.param
     url, deployed = first_chain
     async with connect(url) as node:
         tiers = (Tier(up_to=None, required=1 if settled else 12),)
-        network = network_of(node, deployed, tiers=tiers)
+        network = network_of(node, deployed, tiers=tiers, traces=way)
         async with make_world(database, {network: (node, deployed)}) as made:
-            yield made, settled
+            yield made, settled, depth
 
 
 async def paid_below(world: World, depth: int, asset: str = "ETH") -> tuple[Any, str, int]:
@@ -56,9 +66,8 @@ async def paid_below(world: World, depth: int, asset: str = "ETH") -> tuple[Any,
     return invoice, signed, len(await world.events())
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
-async def test_not_at_all(either: tuple[World, bool], depth: int) -> None:
-    world, settled = either
+async def test_not_at_all(each: tuple[World, bool, int]) -> None:
+    world, settled, depth = each
     invoice, _, told = await paid_below(world, depth)
     assert await status_of(world, invoice) == ("settled" if settled else "processing", "none")
     await world.node.reorg(depth)
@@ -71,9 +80,8 @@ async def test_not_at_all(either: tuple[World, bool], depth: int) -> None:
     await assert_sound(world)
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
-async def test_in_another_block_of_the_same_batch(either: tuple[World, bool], depth: int) -> None:
-    world, settled = either
+async def test_in_another_block_of_the_same_batch(each: tuple[World, bool, int]) -> None:
+    world, settled, depth = each
     invoice, signed, told = await paid_below(world, depth, "USDC")
     before = await first_deposit(world, invoice)
     await world.node.reorg(depth, (signed, depth - 1))
@@ -92,9 +100,8 @@ async def test_in_another_block_of_the_same_batch(either: tuple[World, bool], de
     await assert_sound(world)
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
-async def test_at_another_log_index(either: tuple[World, bool], depth: int) -> None:
-    world, settled = either
+async def test_at_another_log_index(each: tuple[World, bool, int]) -> None:
+    world, settled, depth = each
     node, token = world.node, world.contracts.tokens["DAI"]
     invoice = await world.invoice()
     to = invoice["payment_options"][0]["address"]
@@ -119,23 +126,43 @@ async def test_at_another_log_index(either: tuple[World, bool], depth: int) -> N
     await assert_sound(world)
 
 
-async def test_an_inner_call_taken_back_and_given_again(world: World) -> None:
-    invoice = await world.invoice()
-    pay = calldata("pay(address)", invoice["payment_options"][0]["address"])
-    sent = await world.node.send(world.contracts.payer, 10**16, pay)
-    signed = await world.node.raw(sent)
-    await world.mine(3)
-    await world.follow()
-    assert await status_of(world, invoice) == ("settled", "none")
-    await world.node.reorg(4)
-    await world.follow()
-    assert await status_of(world, invoice) == ("new", "reversed")
-    await assert_sound(world)
-    await world.node.reorg(2, (signed, 0))
-    await world.mine(2)
-    await world.follow()
-    assert await status_of(world, invoice) == ("settled", "none")
-    await assert_sound(world)
+@pytest.mark.parametrize("way", Traces)
+async def test_an_inner_call_taken_back_and_given_again(
+    database: Database, first_chain: Chain, way: Traces
+) -> None:
+    """Where balances are compared it is dated at the block of the look, and after a fork it is
+    found with the next block only."""
+    url, deployed = first_chain
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(connect(url))
+        pairs = {network_of(node, deployed, traces=way): (node, deployed)}
+        world = await stack.enter_async_context(make_world(database, pairs))
+        invoice = await world.invoice()
+        pay = calldata("pay(address)", invoice["payment_options"][0]["address"])
+        signed = await node.raw(await node.send(deployed.payer, 10**16, pay))
+        await world.follow()
+        await world.mine(3)
+        await world.follow()
+        assert await status_of(world, invoice) == ("settled", "none")
+        await node.reorg(4)
+        await world.follow()
+        assert await status_of(world, invoice) == ("new", "reversed")
+        await assert_sound(world)
+        await node.reorg(2, (signed, 0))
+        await world.follow()
+        await world.mine()
+        await world.restart()
+        await world.follow()
+        await assert_sound(world)
+        assert await status_of(world, invoice) == (
+            ("processing", "reversed") if way is Traces.NONE else ("settled", "none")
+        )
+        await world.mine(2)
+        await world.follow()
+        assert await status_of(world, invoice) == ("settled", "none")
+        positions = {d.position.partition(":")[0] for d in await world.rows("deposits")}
+        assert positions == {"balance" if way is Traces.NONE else "trace"}
+        await assert_sound(world)
 
 
 async def test_settled_then_back_without_enough_confirmations(world: World) -> None:

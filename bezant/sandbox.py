@@ -63,7 +63,9 @@ def run_demo(once: bool, data_dir: Path | None) -> None:
     console = Console(highlight=False)
     options = Options(data_dir=sandbox_dir(data_dir))
     usual = options.data_dir == default_data_dir() / "sandbox"
-    story = Demo(console, "" if usual else f" --data-dir {options.data_dir}")
+    untouched = once and not (options.data_dir / "postgres").exists()
+    where = "" if usual else f" --data-dir {options.data_dir}"
+    story = Demo(console, where, untouched=untouched)
 
     async def ready(content: dict[str, Any]) -> bool:
         await story.tell(content)

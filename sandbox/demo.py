@@ -35,9 +35,11 @@ OFFERED = ("ETH", "USDC", "USDT", "DAI")  # the sandbox's other tokens are for t
 class Demo(Teller):
     """Tells the story on a console; everything shown comes from the API and the webhook."""
 
-    def __init__(self, console: Console, told_where: str = "") -> None:
-        """`told_where` is what a command from another terminal needs besides, to find us."""
+    def __init__(self, console: Console, told_where: str = "", *, untouched: bool = False) -> None:
+        """`told_where` is what a command from another terminal needs besides, to find us.
+        `untouched`: see Treasury."""
         super().__init__(console)
+        self._untouched = untouched
         self._told_where = told_where
         self._received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
@@ -55,7 +57,8 @@ class Demo(Teller):
             await self._webhooks()
             await self._ledger(shop, house, paid)
             await Leaving(self.console).tell(shop, house, Path(content["data_dir"]))
-            await Treasury(self.console).tell(house, content["networks"][0]["network"])
+            treasury = Treasury(self.console, untouched=self._untouched)
+            await treasury.tell(house, content["networks"][0]["network"])
 
     async def leave_open(self, content: dict[str, Any]) -> None:
         """A second invoice for whoever watches."""

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,13 @@ import aiohttp
 import psycopg
 import pytest
 from aiohttp import web
+from rich.console import Console
 from standardwebhooks.webhooks import Webhook
 
+from core.errors import Unavailable
+from sandbox.demo_treasury import Treasury
 from sandbox.scenarios import SCENARIOS
+from sandbox.shop import enter
 from tests.e2e.town import Client, Refusal, Town
 from tests.folders import folder
 from tests.waiting import eventually
@@ -387,6 +393,10 @@ def test_commands_find_the_sandbox(sandbox: Town) -> None:
     paid = run(sandbox, "pay", invoice["id"], "--json", *where)
     assert json.loads(paid.stdout)["tx_hash"].startswith("0x")
     assert run(sandbox, "chain", "mine", "3", *where).returncode == 0
+    replaced = run(sandbox, "chain", "reorg", "2", "--keep", "--json", *where)
+    assert json.loads(replaced.stdout)["network"] == "eip155:31337", replaced.stderr
+    again = run(sandbox, "migrate", **sandbox.environment)
+    assert again.returncode == 0, again.stderr
     shown = run(sandbox, "invoice", "show", invoice["id"], *where)
     assert invoice["id"] in shown.stdout
     proof = run(sandbox, "ledger", "verify", "--json", *where)
@@ -468,7 +478,37 @@ def test_the_demo_tells_its_story(own: Town) -> None:
         "done: Binance has credited it", "2 ETH sold at", "filled: 2 ETH became", "clean: ",
     ):  # fmt: skip
         assert part in told.stdout
+    assert "not clean" not in told.stdout
     assert not (own.data / "ready.json").exists()
+
+
+@pytest.mark.parametrize(("status", "untouched", "ends"), [
+    ("clean", True, False), ("breaks", True, True), ("breaks", False, False),
+    ("failed", False, True),
+])  # fmt: skip
+async def test_the_demo_of_a_new_sandbox_ends_with_a_clean_reconciliation_or_with_an_error(
+    status: str, untouched: bool, ends: bool
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        block = {"number": 7, "network": "eip155:31337"}
+        found = {"id": "rec_1", "status": status, "compared": 9, "parts": {}, "blocks": [block]}
+        return web.json_response(found)
+
+    application = web.Application()
+    application.router.add_route("*", "/v1/{rest:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    said = StringIO()
+    story = Treasury(Console(file=said, width=200), untouched=untouched)
+    try:
+        async with enter(f"http://127.0.0.1:{runner.addresses[0][1]}", "sk_x") as house:
+            with pytest.raises(Unavailable, match="rec_1") if ends else nullcontext():
+                await story.reconciled(house)
+    finally:
+        await runner.cleanup()
+    assert ("  clean: 9 comparisons" in said.getvalue()) == (status == "clean")
+    assert ("not clean: 9 comparisons" in said.getvalue()) == (status == "breaks")
 
 
 def test_wrong_use_is_2_and_failure_is_1(own: Town) -> None:

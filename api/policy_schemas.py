@@ -47,8 +47,13 @@ class Who(schemas.Body):
     keys: Ids | None = None
     initiators: (
         Annotated[
-            list[Literal["key", "operator", "customer", "rule"]],
-            Field(min_length=1, max_length=4),
+            list[Literal["key", "customer"]],
+            Field(
+                min_length=1,
+                max_length=2,
+                description="customer: withdrawals of customers' wallets, and refunds that a"
+                " customer asked for and the merchant confirmed. key: everything else.",
+            ),
         ]
         | None
     ) = None

@@ -20,7 +20,7 @@ from payments import payout_approvals
 from payments.payout_cases import Changes, rejudge
 from payments.payout_facts import ALLOWED
 from payments.payout_fees import gas_of
-from payments.payout_tables import Approval, Payout
+from payments.payout_tables import Approval, Payout, Refund
 from risk import addressbook, policies, screening
 from risk.rules import Decision, Initiator, Request
 from risk.tables import AddressBookEntry, Screening
@@ -155,16 +155,29 @@ async def requests_of(session: AsyncSession, rows: Sequence[Payout]) -> list[Req
     book = await addressbook.entries(
         session, {row.merchant_id for row in rows}, {row.address for row in rows}
     )
-    return [_request(row, book) for row in rows]
+    query = select(Refund.payout_id, Refund.asked_by).where(
+        Refund.payout_id.in_([row.id for row in rows])
+    )
+    refunds: dict[UUID | None, str] = {one[0]: one[1] for one in await session.execute(query)}
+    return [_request(row, book, refunds.get(row.id)) for row in rows]
 
 
-def _request(row: Payout, book: Sequence[AddressBookEntry]) -> Request:
+def initiator_of(source: str, refund: str | None = None) -> Initiator:
+    """Who asks for what `source`, a ledger account, pays. A merchant's key carries every request,
+    so it tells nothing. refund: who asked for the one that it carries out; None: it is none. Money
+    that a person sends back out of a wallet is no customer's withdrawal."""
+    if refund is not None:
+        return Initiator.CUSTOMER if refund == "customer" else Initiator.KEY
+    return Initiator.CUSTOMER if source.startswith("wallet:") else Initiator.KEY
+
+
+def _request(row: Payout, book: Sequence[AddressBookEntry], refund: str | None) -> Request:
     entry = addressbook.usable(book, row.merchant_id, row.network, row.address, row.created_at)
     return Request(
         reference=ids.show("pay", row.id),
         merchant_id=row.merchant_id,
         key_id=ids.read("key", row.initiator),
-        initiator=Initiator.KEY if row.initiator else Initiator.CUSTOMER,
+        initiator=initiator_of(row.source, refund),
         network=row.network,
         asset=row.asset,
         address=row.address,

@@ -16,12 +16,13 @@ from core.errors import Conflict
 from core.money import Asset
 from ledger.accounts import Debt, merchant, wallet
 from payments import bank_payouts, customer_wallets, wallet_limits
+from payments.payout_decisions import initiator_of
 from payments.payout_facts import ALLOWED, BANK, COOLING, Judgement, PayoutFact, judge
 from payments.payout_requests import NewPayout, ground, read, read_on_chain
 from payments.payout_wanted import BankWanted, Wanted
 from payments.wallet_tables import Wallet
 from risk import addressbook, policies, screening
-from risk.rules import Decision, Initiator, Request
+from risk.rules import Decision, Request
 from risk.verdicts import Outcome
 
 NOT_ASKED = "not_asked"
@@ -50,12 +51,14 @@ async def explain(
     if isinstance(one, BankWanted):
         return await _at_bank(session, context, key_id, one, on.now)
     asset = one.token.asset
+    whose = merchant(merchant_id, Debt.AVAILABLE)
+    source = wallet(paying.id, Debt.AVAILABLE) if paying else whose
     entry = await addressbook.lookup(session, merchant_id, one.network.id, one.address, on.now)
     wish = Request(
         reference="",
         merchant_id=merchant_id,
         key_id=key_id,
-        initiator=Initiator.KEY,
+        initiator=initiator_of(source),
         network=one.network.id,
         asset=asset.symbol,
         address=one.address,
@@ -79,8 +82,6 @@ async def explain(
         )
     )
     needed = one.amount + (0 if one.fee_paid_by == "house" else one.quote.units)
-    whose = merchant(merchant_id, Debt.AVAILABLE)
-    source = wallet(paying.id, Debt.AVAILABLE) if paying else whose
     return await _shown(session, source, asset, one.amount, needed, answer, decision) | {
         "network": one.network.id,
         "network_fee": asset.format(one.quote.units),

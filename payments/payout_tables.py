@@ -72,7 +72,7 @@ class Payout(Base):
     address: Mapped[Str]  # lower case; at a bank the IBAN
     bank_account_id: Mapped[UUID | None] = mapped_column(ForeignKey("merchant_bank_accounts.id"))
     reference: Mapped[str | None] = mapped_column(Text)
-    initiator: Mapped[Str]  # key_..., or "" where a customer asked and nobody else
+    initiator: Mapped[Str]  # key_...: of the merchant, also for what a customer asked him for
     # judged by the worker's step
     screening: Mapped[str | None] = mapped_column(Text)  # accept, hold, reject
     policy: Mapped[str | None] = mapped_column(Text)  # allow, approve, block

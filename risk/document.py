@@ -86,13 +86,12 @@ class _Reader:
         who = rule.get("who") or {}
         assets = self._assets(place, rule)
         networks = self._networks(place, rule)
-        initiators = who.get("initiators")
         return Rule(
             name=rule["name"],
             effect=effect,
             merchants=self._ids(f"{place}.who.merchants", "mer", who.get("merchants")),
             keys=self._ids(f"{place}.who.keys", "key", who.get("keys")),
-            initiators=None if initiators is None else frozenset(map(Initiator, initiators)),
+            initiators=self._initiators(f"{place}.who.initiators", who.get("initiators")),
             assets=assets,
             networks=networks,
             destination=rule.get("destination") or "any",
@@ -149,6 +148,15 @@ class _Reader:
             else:
                 found.add(value)
         return frozenset(found)
+
+    def _initiators(self, field: str, names: Sequence[str] | None) -> frozenset[Initiator] | None:
+        if names is None:
+            return None
+        known = [one.value for one in Initiator]
+        for index, name in enumerate(names):
+            if name not in known:
+                self._wrong(f"{field}.{index}", f"must be {' or '.join(known)}, not {name}")
+        return frozenset(Initiator(name) for name in names if name in known)
 
     def _assets(self, place: str, rule: Mapping[str, Any]) -> tuple[str, ...] | None:
         assets = rule.get("assets")

@@ -31,16 +31,13 @@ class Effect(StrEnum):
 
 
 class Initiator(StrEnum):
-    """Who asked for money to leave."""
+    """Who asked for money to leave. Neither operators nor standing rules can: what they move stays
+    the house's, and only the signer's policy speaks of it."""
 
     KEY = "key"
-    """A merchant's API key."""
-    OPERATOR = "operator"
-    """The house."""
+    """A merchant, by his API key."""
     CUSTOMER = "customer"
-    """A customer: a refund's address given at the checkout, a withdrawal of his wallet."""
-    RULE = "rule"
-    """Nobody: a schedule, or a standing rule."""
+    """A customer: a refund that he asked for at the checkout, a withdrawal of his wallet."""
 
 
 class Per(StrEnum):

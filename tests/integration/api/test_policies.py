@@ -144,6 +144,17 @@ async def test_what_has_no_policys_shape_is_refused(
     assert field in [e["field"] for e in answer.json["errors"]]
 
 
+@pytest.mark.parametrize("who", ["operator", "rule"])
+async def test_who_never_asks_is_no_condition(world: World, who: str) -> None:
+    rule = {"name": "a", "effect": "block", "who": {"initiators": [who]}}
+    for method, path, more in (("PUT", PATH, {"version": 0}), ("POST", f"{PATH}/validate", {})):
+        answer = await world.operator(method, path, json=policy(rule) | more)
+        assert answer.status == 422
+        [error] = answer.json["errors"]
+        assert error["field"] == "rules.0.who.initiators.0"
+        assert "'key' or 'customer'" in error["message"]
+
+
 async def test_the_draft_against_the_past(world: World) -> None:
     now = world.context.clock.now()
     asked = [

@@ -259,6 +259,22 @@ async def test_a_dry_run_knows_the_wallet_and_its_limits(shop: Shop) -> None:
     assert (await world.one.post("/v1/payouts", {**body, "wallet": shop.anna})).status == 422
 
 
+async def test_a_dry_run_of_a_withdrawal_is_a_customers(shop: Shop) -> None:
+    operator = shop.world.operator
+    rule = {"name": "theirs", "effect": "block", "who": {"initiators": ["customer"]}}
+    document = {"default": {"effect": "allow"}, "rules": [rule], "version": 0}
+    assert (await operator("PUT", "/v1/policies", json=document)).status == 200
+    assert (await operator.post("/v1/policies/publish", {"version": 1})).status == 201
+    body = {"amount": "1", "asset": "USDC", "network": NETWORK, "address": PAYEE}
+
+    async def told(**more: Any) -> tuple[str, str | None]:
+        answer = await shop.world.one.post("/v1/payouts/explain", {**body, **more})
+        return answer.json["status"], answer.json["policy"]["rule"]
+
+    assert await told(wallet=shop.anna) == ("rejected", "theirs")
+    assert await told() == ("approved", None)
+
+
 async def test_limits_hold_under_haste(shop: Shop) -> None:
     await shop.limit(per_day="50")
     answers = await asyncio.gather(*(shop.move("20") for _ in range(8)))

@@ -15,6 +15,7 @@ from core.errors import Conflict, Invalid, NotFound
 from payments import decisions, refunds
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.leaving import KEY, REFUSES, Leaving, make_leaving
+from tests.integration.payments.test_payout_races import publish
 from tests.world import connect
 
 ETHER = 10**18
@@ -314,6 +315,18 @@ async def test_a_customer_asks_and_the_merchant_confirms(shop: Leaving) -> None:
         await ask(shop, invoice, to)
     assert nothing.value.code == "nothing_refundable"
     await shop.assert_sound()
+
+
+async def test_a_rule_on_customers_asks_people_about_what_they_asked_for_alone(
+    shop: Leaving,
+) -> None:
+    await publish(shop, "approve", who={"initiators": ["customer"]}, approvals={"needed": 2})
+    [asked] = await ask(shop, await late(shop), customer())
+    mine, theirs = await shop.refund(await paid(shop)), await confirm(shop, asked)
+    await shop.judge()
+    assert (await shop.show_refund(mine))["status"] == "sending"
+    shown = await shop.show_refund(theirs)
+    assert (shown["status"], shown["reasons"]) == ("held", ["approval_needed"])
 
 
 @pytest.mark.parametrize("first", ["merchant", "customer"])

@@ -27,6 +27,7 @@ from risk.verdicts import Outcome
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.facts import breaks
 from tests.integration.payments.leaving import KEY, PAYEE, Leaving, make_leaving
+from tests.integration.payments.test_payout_races import publish
 from tests.integration.payments.test_screening import ban, decide, screen
 from tests.world import World, connect, network_of
 from tests.world import world as make_world
@@ -332,3 +333,21 @@ async def test_a_reorg_holds_a_withdrawal_that_has_not_left(shop: Leaving) -> No
     await deepen(world)
     await shop.finish()
     assert (await shop.show(row.id))["status"] == "paid"
+
+
+async def test_a_rule_on_customers_asks_people_about_withdrawals_alone(shop: Leaving) -> None:
+    world = shop.world
+    anna = await open_wallet(world)
+    await give(world, anna)
+    await shop.fund("ETH", "1")
+    await deepen(world)
+    await publish(shop, "approve", who={"initiators": ["customer"]}, approvals={"needed": 2})
+    hers, merchants = (await ask(shop, anna, "0.4")).id, await shop.ask("0.4")
+    await shop.judge()
+    shown = await shop.show(hers)
+    assert (shown["status"], shown["reasons"]) == ("held", ["approval_needed"])
+    assert (shown["rule"], shown["approvals"]["needed"]) == ("the rule", 2)
+    other = await shop.show(merchants)
+    assert (other["status"], other["rule"]) == ("sending", None)
+    kept = {row.reference: row.initiator for row in await world.rows("policy_requests")}
+    assert kept == {ids.show("pay", hers): "customer", ids.show("pay", merchants): "key"}

@@ -43,6 +43,7 @@ def fields(document: dict[str, Any]) -> list[str]:
          "rules.0.approvals.of.0"),
         ({"effect": "approve", "approvals": {"needed": 2, "of": [ALICE, ALICE.lower()]}},
          "rules.0.approvals.of.1"),
+        ({"who": {"initiators": ["key", "operator"]}}, "rules.0.who.initiators.1"),
         ({"amount": {"asset": "DOGE", "above": "1"}}, "rules.0.amount.asset"),
         ({"amount": {"asset": "EUR", "above": "1"}}, "rules.0.amount.asset"),
         ({"amount": {"asset": "USD"}}, "rules.0.amount"),

@@ -57,7 +57,7 @@ def sums(rules: Ruleset, request: Request, past: list[Request]) -> Sums:
         ({"who": {"keys": [ids.show("key", MY_KEY)]}}, {}, True),
         ({"who": {"keys": [ids.show("key", MY_KEY)]}}, {"key_id": None}, False),
         ({"who": {"initiators": ["key"]}}, {}, True),
-        ({"who": {"initiators": ["customer", "rule"]}}, {}, False),
+        ({"who": {"initiators": ["customer"]}}, {}, False),
         ({"who": {"initiators": ["customer"]}}, {"initiator": Initiator.CUSTOMER}, True),
         ({"assets": ["USDC", "ETH"]}, {}, True),
         ({"assets": ["ETH"]}, {}, False),

@@ -1,42 +1,42 @@
-"""/v1/addressbook: the destinations that a merchant knows. A new one cools down first."""
+"""/v1/addressbook: operators only. The destinations that a merchant knows: policies may trust them,
+so whoever holds no more than a merchant's key can name none. A new one cools down first."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import paging, queries, schemas
-from api.auth import require
+from api.auth import require_operator
 from api.idempotency import once
 from api.paging import Page
 from core import ids
 from core.context import Context
-from core.errors import Forbidden, Invalid, NotFound
+from core.errors import Invalid, NotFound
 from merchants.keys import Principal
 from payments import payout_requests
 from risk import addressbook
 
 router = APIRouter(prefix="/v1/addressbook", tags=["Address book"])
 
-Reader = Annotated[Principal, require("payouts:read")]
-Writer = Annotated[Principal, require("payouts:write")]
+Reader = Annotated[Principal, require_operator("payouts:read")]
+Writer = Annotated[Principal, require_operator("payouts:write")]
 Address = Annotated[
     str, Field(max_length=64, examples=["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"])
 ]
 
 
 class NewEntry(schemas.Body):
-    """`merchant` is for operators: whose address book it is. Without `network`: every network."""
+    """`merchant`: whose address book it is. Without `network`: every network."""
 
     address: Address
     network: schemas.NetworkId | None = None
     label: Annotated[str, Field(min_length=1, max_length=200, examples=["Supplier"])]
     group: Annotated[str, Field(min_length=1, max_length=64, examples=["suppliers"])] | None = None
-    merchant: Annotated[str, Field(max_length=64)] | None = None
+    merchant: Annotated[str, Field(max_length=64)]
 
 
 class Entry(schemas.Shown):
@@ -58,7 +58,9 @@ class Entry(schemas.Shown):
 async def create(body: NewEntry, request: Request, caller: Writer) -> Response:
     """Refused with a code of its own where money must not go: see POST /v1/payouts."""
     context: Context = request.app.state.context
-    merchant_id = _merchant(caller, body.merchant)
+    merchant_id = queries.read_id("merchant", "mer", body.merchant)
+    if merchant_id is None:
+        raise Invalid.of("merchant", "no such merchant")
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
         try:
@@ -94,12 +96,10 @@ async def list_all(
     """`removed=true` shows the history as well."""
     context: Context = request.app.state.context
     whose = queries.read_id("merchant", "mer", merchant)
-    if not caller.is_operator and whose not in (None, caller.merchant_id):
-        raise Forbidden("this is another merchant's address book")
     async with context.database.read() as session:
         rows, more = await addressbook.page(
             session,
-            caller.merchant_id or whose,
+            whose,
             address=address,
             removed=bool(removed),
             limit=page.limit,
@@ -113,7 +113,7 @@ async def list_all(
 async def show(entry: str, request: Request, caller: Reader) -> Response:
     context: Context = request.app.state.context
     async with context.database.read() as session:
-        found = await addressbook.find(session, caller.merchant_id, ids.read("adb", entry))
+        found = await addressbook.find(session, ids.read("adb", entry))
     return paging.json(addressbook.show(found, context.clock.now()))
 
 
@@ -123,19 +123,5 @@ async def remove(entry: str, request: Request, caller: Writer) -> Response:
     context: Context = request.app.state.context
     now = context.clock.now()
     async with context.database.begin() as session:
-        gone = await addressbook.remove(
-            session, caller.merchant_id, ids.read("adb", entry), caller.key_id, now
-        )
+        gone = await addressbook.remove(session, ids.read("adb", entry), caller.key_id, now)
     return paging.json(addressbook.show(gone, now))
-
-
-def _merchant(caller: Principal, named: str | None) -> UUID:
-    """Whose address book is written: the caller's own, or (operators) the one that is named."""
-    if caller.merchant_id is not None:
-        if named not in (None, ids.show("mer", caller.merchant_id)):
-            raise Forbidden("this is another merchant's address book")
-        return caller.merchant_id
-    found = queries.read_id("merchant", "mer", named)
-    if found is None:
-        raise Invalid.of("merchant", "is required with an operator's key")
-    return found

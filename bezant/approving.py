@@ -62,7 +62,9 @@ async def _approve(
     if payment.id != payout:
         raise Refused(f"the service hands out {payment.id} for {payout}: nothing was signed")
     named = naming.names(payment, chain_id, known, standing)
-    for line in words(payment, chain_id, named, await _payee(shop, payment.to)):
+    for line in words(
+        payment, chain_id, named, await _payee(shop, standing["merchant"], payment.to)
+    ):
         click.echo(line, err=True)
     if not yes:
         click.confirm("Sign this?", abort=True, err=True)
@@ -71,10 +73,11 @@ async def _approve(
     show(await shop.post(f"/payouts/{payout}/approve", body), as_json)
 
 
-async def _payee(shop: Shop, address: str) -> str:
-    """As the service's address book calls it; "" where it does not, or the key may not read it."""
+async def _payee(shop: Shop, merchant: str, address: str) -> str:
+    """As the merchant's address book calls it; "" where it does not. Only an operator's key may
+    read it: a merchant's signs without the name."""
     try:
-        found = (await shop.get(f"/addressbook?address={address}"))["data"]
+        found = (await shop.get(f"/addressbook?merchant={merchant}&address={address}"))["data"]
     except BezantError:
         return ""
     return naming.clean(found[0]["label"]) if found else ""

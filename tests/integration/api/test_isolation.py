@@ -55,8 +55,6 @@ PATHS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "/v1/transfers/{transfer}", None),
     ("GET", "/v1/x402/settlements/{settlement}", None),
     ("GET", "/v1/approvals/{approval}", None),
-    ("GET", "/v1/addressbook/{known}", None),
-    ("DELETE", "/v1/addressbook/{known}", None),
     ("GET", "/v1/bank_accounts/{account}", None),
     ("DELETE", "/v1/bank_accounts/{account}", None),
 ]
@@ -74,7 +72,6 @@ UNKNOWN = {
     "transfer": "trf_01h455vb4pex5vsknk084sn02q",
     "settlement": "xst_01h455vb4pex5vsknk084sn02q",
     "approval": "apr_01h455vb4pex5vsknk084sn02q",
-    "known": "adb_01h455vb4pex5vsknk084sn02q",
     "account": "bnk_01h455vb4pex5vsknk084sn02q",
 }
 
@@ -103,7 +100,6 @@ async def things(world: World) -> Ids:
         "transfer": ids.new(),
         "settlement": ids.new(),
         "approval": ids.new(),
-        "known": ids.new(),
         "account": ids.new(),
     }
     async with world.context.database.begin() as session:
@@ -127,7 +123,6 @@ async def things(world: World) -> Ids:
         "transfer": ids.show("trf", values["transfer"]),
         "settlement": ids.show("xst", values["settlement"]),
         "approval": ids.show("apr", values["approval"]),
-        "known": ids.show("adb", values["known"]),
         "account": ids.show("bnk", values["account"]),
     }
 
@@ -176,9 +171,6 @@ values (:settlement, :merchant, :network, 'ETH', 'native',
     :now)""",
     """insert into payout_approvals values
     (:approval, :payout, :merchant, 'requested', '{}', '', 1, 1, '[]', :now, :now)""",
-    """insert into address_book (id, merchant_id, network, address, label, created_at, usable_at)
-    values (:known, :merchant, '', '0x1111111111111111111111111111111111111111', 'x', :now, :now)
-    """,
     """insert into merchant_bank_accounts values
     (:account, :merchant, 'EUR', 'x', 'GB82WEST12345698765432', null, 'key_x', :now, :now)""",
     "insert into customers values (:customer, :merchant, 'anna', '{}', :now)",

@@ -13,6 +13,7 @@ import structlog
 
 from bezant.environment import keystore_password, secret
 from core.errors import KeyUnavailable, Misconfigured
+from core.hardening import forget
 from wallets.keys import Key
 from wallets.keystore import Keystore
 from wallets.signer.register import KEYSTORE, KMS, VAULT, Entry
@@ -58,7 +59,7 @@ class Keyring:
                 self.keys |= zip(local, pool.map(keystore.open, local), strict=True)
         self.keys |= {one.address: one for one in self._remote}
         for name in ("BEZANT_KEYSTORE_PASSWORD", "VAULT_TOKEN"):
-            environment.pop(name, None)
+            forget(environment, name)
 
     async def reach(self) -> None:
         """Opens what lies elsewhere. A holder that is away holds up nobody: its wallets' orders

@@ -6,6 +6,9 @@ import ast
 import asyncio
 import json
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
 import traceback
@@ -19,6 +22,8 @@ from eth_account import Account
 from bezant.cli import cli
 from core.errors import BezantError
 from tests.integration.wallets.signer.process import PASSWORD, WORK, SignerProcess
+from tests.process_memory import search
+from tests.settings import unable
 from tests.unit.wallets.signer import world as w
 from wallets.keys import LocalKey, derive
 from wallets.keystore import Keystore, opened, read_secret
@@ -55,11 +60,92 @@ async def test_files_and_output_hold_no_secret(signer: SignerProcess) -> None:
     with pytest.raises(BezantError):
         await signer.client(key=bytes(32)).wallets()
     await client.close()
-    await signer.stop(6)  # SIGABRT: would leave a core dump where those are on
+    await signer.stop(signal.SIGABRT)
     wanted = [PASSWORD.encode(), *(s for k in (w.HOT_KEY, w.RELAYER_KEY) for s in shapes(k))]
     assert b"signer_ready" in signer.output()
     unseen(signer.place.directory.parent, wanted)
-    assert not any(path.is_file() for path in Path.cwd().glob("core*"))
+
+
+def core_allowed() -> None:
+    """In a child before it starts: as large a core dump as its hard limit allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
+
+def aborted(process: subprocess.Popen[bytes]) -> bool:
+    """Ends it by SIGABRT -> whether the kernel says that it dumped its core, wherever to."""
+    process.send_signal(signal.SIGABRT)
+    told = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert process.wait() == -signal.SIGABRT
+    assert told is not None
+    return told.si_code == os.CLD_DUMPED
+
+
+@pytest.fixture
+def dumps(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A child without secrets does leave a core here: the control of the test below."""
+    command = [sys.executable, "-ISc", "input()"]
+    control = subprocess.Popen(
+        command, cwd=tmp_path_factory.mktemp("control"), preexec_fn=core_allowed, stdin=-1
+    )
+    assert control.stdin is not None
+    with control.stdin:
+        if not aborted(control):
+            unable("no process leaves a core dump here: its hard limit (ulimit -Hc) is 0, or its"
+                   " pattern (kernel.core_pattern) leads nowhere")  # fmt: skip
+
+
+def crash(signer: SignerProcess, cwd: Path) -> bool:
+    """A signer with its password in its environment, ended by SIGABRT -> whether it dumped."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith("BEZANT_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bezant.cli", "signer", "--dir", str(signer.place.directory)],
+        cwd=cwd,
+        env={**kept, **signer.environment(), "PYTHONPATH": str(ROOT)},
+        preexec_fn=core_allowed,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        assert b"signer_ready" in process.stderr.readline()
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        assert re.search(r"Max core file size\s+0\s+0", limits)
+        needles = {"password": PASSWORD.encode(), "path": b"PYTHONPATH="}
+        assert search(process.pid, needles)["environ"] == {"path"}
+        return aborted(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.usefixtures("dumps")
+async def test_a_crash_leaves_no_core(signer: SignerProcess, tmp_path: Path) -> None:
+    """Its password is in its environment, and cores are allowed as far as they can be."""
+    await signer.stop()
+    assert not await asyncio.to_thread(crash, signer, tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_hardened_process_is_not_dumpable() -> None:
+    """The guard beside the limit: it also keeps the process's own user out of its memory."""
+    script = (
+        "import ctypes; from core.hardening import harden; get = ctypes.CDLL(None).prctl;"
+        "before = get(3); harden(); print(before, get(3))"  # 3: PR_GET_DUMPABLE
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout.split() == [b"1", b"0"]
+
+
+def test_keys_that_cannot_be_locked_are_told_once() -> None:
+    """As a user who may lock nothing."""
+    script = (
+        "import os, resource; from wallets.keys import LocalKey;"
+        "resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0));"
+        "os.geteuid() or os.setresuid(65534, 65534, 65534);"
+        "[LocalKey(bytearray([1] * 32)) for _ in range(3)]"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    assert (done.stdout + done.stderr).count(b"keys_not_locked") == 1
 
 
 def errors(tmp_path: Path) -> list[BaseException]:

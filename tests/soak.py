@@ -68,7 +68,7 @@ ITEMS = (
     Item("router", "payments through the router: forks, replays, rotated keys, relays",
          ["tests/integration/router"], seeds=5),
     Item("journal", "the journal under concurrent posting", ["tests/integration/ledger"], seeds=3),
-    Item("reconciliation", "no Break over 100 random honest histories a run; planted mistakes",
+    Item("reconciliation", "no Break over 100 histories a run of all that a house does; mistakes",
          ["tests/integration/reconciliation"], seeds=10),
     Item("venue-faults", "79 faults at each venue under conversions and withdrawals, 20 seeds",
          ["tests/integration/treasury/test_fault_matrix.py"], seeds=10),

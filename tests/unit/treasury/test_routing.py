@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from fractions import Fraction
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -201,74 +200,156 @@ def test_what_no_whole_step_reaches_goes_to_the_other_venue() -> None:
     }
 
 
-# Small books over a coarse grid, so that everything can be tried.
+# Small books over coarse grids, so that everything can be tried.
 STEP = ONE // 10
+USDT_STEP = 10 * ONE
 PRICES = st.integers(90, 110).map(lambda n: n * ONE)
-QUANTITIES = st.integers(1, 40).map(lambda n: n * ONE // 20)
+QUANTITIES = st.integers(1, 20).map(lambda n: n * ONE // 20)
+USDT_PRICES = st.integers(90, 110).map(lambda n: n * ONE // 100)
+USDT_QUANTITIES = st.integers(1, 40).map(lambda n: n * 5 * ONE)
 FEES = st.sampled_from(["0", "0.001", "0.006", "0.05"]).map(parse)
-SIDES = st.lists(st.tuples(PRICES, QUANTITIES), min_size=1, max_size=4, unique_by=lambda x: x[0])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one way and one venue: what it gives, gets and must lock of what it gives. `taken`: the
+    venue takes every order of it."""
+
+    given: int
+    got: int
+    locked: int
+    taken: bool = True
+
+
+NOTHING = Outcome(0, 0, 0)
 
 
 @st.composite
-def offers(draw: st.DrawFn, side: Side, minimum: int) -> list[Step]:
+def step(draw: st.DrawFn, venue: str, listed: Market, side: Side, minimum: int) -> Step:
+    in_usdt = listed.base == "USDT"
+    rules = replace(
+        listed, step=USDT_STEP if in_usdt else STEP, tick=ONE // (10_000 if in_usdt else 100),
+        min_quantity=USDT_STEP if in_usdt else STEP, min_notional=minimum, taker_fee=draw(FEES),
+    )  # fmt: skip
+    prices = USDT_PRICES if in_usdt else PRICES
+    levels_ = st.tuples(prices, USDT_QUANTITIES if in_usdt else QUANTITIES)
+    book = draw(st.lists(levels_, min_size=1, max_size=4, unique_by=lambda level: level[0]))
+    return step_of(venue, rules, side, sorted(book, reverse=side is Side.SELL), TOLERANCE)
+
+
+@st.composite
+def offers(draw: st.DrawFn, side: Side, minimum: int) -> list[Path]:
     """The same market at two venues, and at one of them a way round by USDT."""
-    found = []
-    for venue in ("binance", "coinbase"):
-        rules = replace(
-            ETH_EUR, step=STEP, tick=ONE // 100, min_quantity=STEP, min_notional=minimum,
-            taker_fee=draw(FEES),
-        )  # fmt: skip
-        book = sorted(draw(SIDES), reverse=side is Side.SELL)
-        found.append(step_of(venue, rules, side, book, TOLERANCE))
-    return found
+    venues = ("binance", "coinbase")
+    direct = [Path((draw(step(venue, ETH_EUR, side, minimum)),)) for venue in venues]
+    venue = draw(st.sampled_from(venues))
+    around = [draw(step(venue, listed, side, minimum)) for listed in (ETH_USDT, USDT_EUR)]
+    return [*direct, Path(tuple(around if side is Side.SELL else around[::-1]))]
 
 
-def outcomes(step: Step) -> Iterator[tuple[int, int, bool]]:
-    """(given, got, whether the venue takes it) of every quantity, walked level by level."""
-    rate = step.market.taker_fee
+def of_step(step: Step) -> Iterator[Outcome]:
+    """Of every quantity, walked level by level. A buy locks its worst price at least."""
+    rate, tick = step.market.taker_fee, step.market.tick
     quantity = 0
-    while (quantity := quantity + STEP) <= sum(q for _, q in step.levels):
+    while (quantity := quantity + step.market.step) <= sum(q for _, q in step.levels):
         left, paid, worst = quantity, 0, 0
         for price, size in step.levels:
             part = min(left, size)
             paid, left = paid + part * price // ONE, left - part
             worst = price if part else worst
-        behind = Fraction(1001, 1000) if step.side is Side.BUY else Fraction(999, 1000)
-        taken = quantity * worst * behind >= step.market.min_notional * ONE
+        limit = worst if step.side is Side.BUY else worst * 999 // 1000 // tick * tick
+        taken = quantity * limit >= step.market.min_notional * ONE
         if step.side is Side.SELL:
-            yield quantity, paid - -(-paid * rate // ONE), taken
+            yield Outcome(quantity, paid - -(-paid * rate // ONE), quantity, taken)
         elif step.on_top:
-            yield paid + -(-paid * rate // ONE), quantity, taken
+            lock = -(-quantity * worst * (ONE + rate) // (ONE * ONE)) + 1
+            yield Outcome(paid + -(-paid * rate // ONE), quantity, lock, taken)
         else:
-            yield paid, quantity - -(-quantity * rate // ONE), taken
+            got = quantity - -(-quantity * rate // ONE)
+            yield Outcome(paid, got, -(-quantity * worst // ONE), taken)
 
 
-def alone(step: Step, wish: Wish) -> int | None:
+def outcomes(path: Path, spare: int, *, wanted: bool) -> list[Outcome]:
+    """Of one step; or of two, where the second one takes and locks no more than the first one has
+    brought and is free besides. What is wanted is planned with the whole tolerance locked."""
+    first = list(of_step(path.steps[0]))
+    if len(path.steps) == 1:
+        return first
+    second = list(of_step(path.steps[1]))
+    whole = wanted and path.steps[1].side is Side.BUY
+    locks = [with_tolerance(one.locked) if whole else one.locked for one in second]
+    most = second[-1].given if second else 0
+    found, at = [], 0
+    for one, after in zip(first, [*first[1:], *first[-1:]], strict=True):
+        while at < len(second) and max(second[at].given, locks[at] - spare) <= one.got:
+            at += 1
+        if at:
+            last = second[at - 1]
+            ends = not wanted and after.got > most  # and the rest would be left between
+            taken = one.taken and last.taken and not ends
+            found.append(Outcome(one.given, last.got, one.locked, taken))
+    return found
+
+
+def with_tolerance(locked: int) -> int:
+    """A buy's lock at its limit price, which is on the tick."""
+    return locked * (10_000 + TOLERANCE) // 10_000 + ONE // 10
+
+
+def alone(path: Path, wish: Wish, free: int, spare: int) -> int | None:
     """What the most that may be given brings, or the least that brings enough takes."""
+    every = outcomes(path, spare, wanted=wish.wanted)
     if wish.wanted:
-        enough = ((given, taken) for given, got, taken in outcomes(step) if got >= wish.amount)
-        least = next(enough, None)
-        return least[0] if least is not None and least[1] else None
-    possible = [o for o in outcomes(step) if o[0] <= wish.amount]
-    if not possible or wish.amount - possible[-1][0] >= Path((step,)).steps[0].grain:
+        enough = next((o for o in every if o.got >= wish.amount), None)
+        if enough is None or not enough.taken or with_tolerance(enough.locked) > free:
+            return None
+        return enough.given
+    possible = [o for o in every if o.given <= wish.amount and o.locked <= free]
+    if not possible or wish.amount - possible[-1].given >= path.steps[0].grain:
         return None
-    return possible[-1][1] if possible[-1][2] else None
+    return possible[-1].got if possible[-1].taken else None
 
 
-def ideal(found: Sequence[Step], wish: Wish) -> int | None:
-    """The best of all splits."""
-    sums = [
-        (sum(o[0] for o in each), sum(o[1] for o in each))
-        for each in product(*([(0, 0, True), *outcomes(step)] for step in found))
-    ]
+def together(
+    some: Sequence[Outcome], others: Sequence[Outcome], room: int | None = None
+) -> list[Outcome]:
+    """All splits over two that `room` (None: no limit) lets lock, without those that give no less
+    and get no more than another one."""
+    sums = sorted(
+        (
+            Outcome(a.given + b.given, a.got + b.got, a.locked + b.locked)
+            for a in some
+            for b in others
+            if room is None or a.locked + b.locked <= room
+        ),
+        key=lambda one: (one.given, -one.got),
+    )
+    best: list[Outcome] = []
+    for one in sums:
+        if not best or one.got > best[-1].got:
+            best.append(one)
+    return best
+
+
+def ideal(found: Sequence[Path], wish: Wish, free: Mapping[tuple[str, str], int]) -> int | None:
+    """The best of all splits that can be locked; of no venue's minimum."""
+    splits = [NOTHING]
+    for venue in ("binance", "coinbase"):
+        room = free[venue, wish.from_asset]
+        here = [NOTHING]
+        for path in found:
+            if path.venue == venue:
+                spare = free[venue, path.via] if path.via else 0
+                here = together(here, [NOTHING, *outcomes(path, spare, wanted=wish.wanted)], room)
+        splits = together(splits, here)
     if wish.wanted:
-        return min((given for given, got in sums if got >= wish.amount), default=None)
-    return max(got for given, got in sums if given <= wish.amount)
+        return min((one.given for one in splits if one.got >= wish.amount), default=None)
+    return max(one.got for one in splits if one.given <= wish.amount)
 
 
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize("wanted", [False, True])
-@settings(max_examples=numbers(60, 2_000), deadline=None)
+@settings(max_examples=numbers(40, 2_000), deadline=None)
 @given(data=st.data())
 def test_never_worse_than_the_best_single_venue_nor_far_from_the_best_split(
     side: Side, wanted: bool, data: st.DataObject
@@ -278,12 +359,25 @@ def test_never_worse_than_the_best_single_venue_nor_far_from_the_best_split(
     in_base = (side is Side.SELL) != wanted
     amount = data.draw(st.integers(1, 60), "amount") * (ONE // 20 if in_base else 5 * ONE)
     of, to = ("ETH", "EUR") if side is Side.SELL else ("EUR", "ETH")
+    free = dict(RICH)
+    if data.draw(st.booleans(), "bounded"):
+        for key in product(("binance", "coinbase"), (of, "USDT")):
+            unit = ONE // 20 if key[1] == "ETH" else 5 * ONE
+            free[key] = data.draw(st.integers(0, 80), "free") * unit
     wish = Wish(of, to, amount, wanted)
-    chosen = Router(wish, [Path((step,)) for step in found], RICH).choose().route
-    singly = [value for step in found if (value := alone(step, wish)) is not None]
+    chosen = Router(wish, found, free).choose().route
+    singly = [
+        value
+        for path in found
+        if (value := alone(path, wish, free[path.venue, of], free[path.venue, path.via or of]))
+        is not None
+    ]
     if not isinstance(chosen, Route):
         assert not singly
         return
+    for venue in ("binance", "coinbase"):
+        locked = sum(all_[0].locked for path, all_ in chosen.parts if path.venue == venue)
+        assert locked <= free[venue, of]
     if wanted:
         ours = chosen.from_amount
         assert chosen.to_amount >= amount
@@ -293,12 +387,14 @@ def test_never_worse_than_the_best_single_venue_nor_far_from_the_best_split(
         assert chosen.from_amount <= amount
         assert all(ours >= value for value in singly)
     if minimum == 0:
-        perfect = ideal(found, wish)
+        perfect = ideal(found, wish, free)
         assert perfect is not None
         lost = ours - perfect if wanted else perfect - ours
-        # two steps of rounding in the asset that is counted, and units of it
+        # Two steps of rounding in the asset that is counted, one in the asset between, and units
+        # of it. Where money is short a venue's part is tried smaller, by two percent, six times.
         counted = of if wanted else to
-        assert -10 <= lost <= 2 * STEP * (120 if counted == "EUR" else 1)
+        rounding = 3 * STEP * (120 if counted == "EUR" else 1)
+        assert -10 <= lost <= rounding + (perfect * 12 // 100 if free != RICH else 0)
 
 
 @settings(max_examples=numbers(60, 2_000), deadline=None)

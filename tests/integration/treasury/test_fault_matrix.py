@@ -82,9 +82,8 @@ ASSETS = ("ETH", "EUR", "USDT")
 SEEDS = 20  # of a process
 HOUSES = 3  # side by side
 SIDE_BY_SIDE = 12  # conversions and moves of a venue that meet each other's faults
-MORE = 40  # at most, for faults that nobody has met
 PLENTY = 1_000_000  # of each asset
-PATIENCE = 60
+PATIENCE = 120
 FAST = Windows(
     questions=3,
     receive=timedelta(milliseconds=100),
@@ -259,29 +258,32 @@ class Play:
         self.luck.seed(f"{seed} {self.venue}")
         cases = self.luck.sample(CASES, min(len(CASES), numbers(8, len(CASES))))
         for operation, fault in sorted(cases, key=self._order):
-            once = fault in CLOSES or operation is Operation.STREAM
-            several = 1 if once else self.luck.choice((1, 1, 1, LAG))
+            is_question = operation in (Operation.ORDER, Operation.FILLS) and fault not in CLOSES
+            lasts = is_question or fault is Fault.NOT_FOUND_LAG
+            several = self.luck.choice((1, 1, 2, LAG)) if lasts else 1
             self.simulator.faults.add(operation, fault, several)
             if operation is Operation.WITHDRAW and fault not in UNSENT:
                 await self.move()
             elif operation is Operation.PLACE and fault not in UNSENT:
                 await self.convert()
-        for _ in range(MORE):
-            waiting = {operation for operation, _, _ in self.simulator.faults.waiting}
-            if not waiting:
-                break
-            if Operation.WITHDRAW in waiting:
-                await self.move()
-            if waiting - {Operation.WITHDRAW}:
-                await self.convert()
-            await asyncio.sleep(1)
+        await eventually(self.met, PATIENCE, pause=0.5)
         try:
             await eventually(self.settled, PATIENCE, pause=0.5)
         except AssertionError:
             await self.matrix.holds()
             await self.moved()
             raise
-        assert self.simulator.faults.waiting == []
+
+    async def met(self) -> bool:
+        """Every fault; for what waits still, one more conversion or move, where none is under way
+        that may meet it."""
+        waiting = {operation for operation, _, _ in self.simulator.faults.waiting}
+        busy = {name[:3] for name in await self.under_way()} if waiting else set()
+        if Operation.WITHDRAW in waiting and "mov" not in busy:
+            await self.move()
+        if waiting - {Operation.WITHDRAW} and "cnv" not in busy:
+            await self.convert()
+        return not waiting
 
     def _order(self, case: tuple[Operation, Fault]) -> float:
         """Those of questions and streams a little earlier: they wait for others to meet them."""

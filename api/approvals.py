@@ -11,6 +11,7 @@ from pydantic import Field
 from api import paging, schemas
 from api.auth import require, require_operator
 from api.paging import Page
+from api.payout_schemas import AddressKind
 from core import ids
 from core.context import Context
 from merchants.keys import Principal
@@ -32,6 +33,7 @@ class Approval(schemas.Shown):
     payout: str
     merchant: str
     typed_data: dict[str, Any]
+    address_kind: AddressKind
     digest: str
     needed: int
     given: int

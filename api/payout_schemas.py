@@ -76,6 +76,15 @@ class Confirming(schemas.Body):
     fee: FeePayer | None = None
 
 
+AddressKind = Annotated[
+    Literal["account", "delegated", "contract", "unknown"],
+    Field(
+        description="What stands at the address, by the chain: delegated is an account that runs a"
+        " contract's code (EIP-7702), unknown before the chain has said."
+    ),
+]
+
+
 class Transaction(schemas.Shown):
     """What carries it; `variants` are the same with other fees."""
 
@@ -100,6 +109,7 @@ class Payout(schemas.Shown):
     network_fee: str
     fee_paid_by: Literal["merchant", "house"]
     address: str | None
+    address_kind: AddressKind | None
     bank_account: str | None
     reference: str | None
     merchant: str
@@ -156,6 +166,9 @@ class Explanation(schemas.Shown):
     reasons: list[str]
     network_fee: str
     funds: dict[str, Any]
+    address_kind: AddressKind | None = Field(
+        description="As the chain said of the last payout there: a dry run asks no node."
+    )
     wallet: str | None
     limits: dict[str, Any] | None = Field(description="Of that wallet; null without one.")
     policy: dict[str, Any]

@@ -105,6 +105,15 @@ class Rule(schemas.Body):
             description="known: in the merchant's address book and past its cooling.",
         ),
     ] = "any"
+    address_kinds: Annotated[
+        list[Literal["account", "delegated", "contract"]] | None,
+        Field(
+            min_length=1,
+            max_length=3,
+            description="What stands at the address. Where the chain has not said, rules that block"
+            " or ask for approvals match, and rules that allow do not.",
+        ),
+    ] = None
     amount: Limit | None = None
     hours: Hours | None = None
     effect: Effect

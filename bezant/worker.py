@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import web
@@ -92,7 +92,7 @@ def loops(
         "lists": lambda: follow_lists(context, sanctions, mixers),
         "screenings": lambda: Screener(context).run(),
         "screened": lambda: screening_work.run(context),
-        "payouts": lambda: Payouts(context, signer).run(),
+        "payouts": lambda: _payouts(context, signer),
         "arrivals": lambda: arrivals.run(context),
     }
     found |= trading.loops(context, exchanges)
@@ -102,6 +102,15 @@ def loops(
     for network in context.catalog.networks.values():
         found |= _network_loops(context, signer, network, desk)
     return found
+
+
+async def _payouts(context: Context, signer: Signer) -> None:
+    async with AsyncExitStack() as stack:
+        endpoints = {
+            network.id: await stack.enter_async_context(Endpoints(network))
+            for network in context.catalog.networks.values()
+        }
+        await Payouts(context, signer, endpoints=endpoints).run()
 
 
 def _network_loops(

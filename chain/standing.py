@@ -26,13 +26,18 @@ _CODE: Method[str] = Method("eth_getCode", Decoder(Reply[str]), Decoder(list[Rep
 
 async def deployed(endpoints: Endpoints, addresses: Sequence[str]) -> set[str]:
     """Those that have code. Raises ChainError."""
+    return {a for a, code in (await codes(endpoints, addresses)).items() if code != "0x"}
 
-    async def ask(rpc: Rpc) -> set[str]:
-        found: set[str] = set()
+
+async def codes(endpoints: Endpoints, addresses: Sequence[str]) -> dict[str, str]:
+    """Address -> its code, 0x hex. Raises ChainError."""
+
+    async def ask(rpc: Rpc) -> dict[str, str]:
+        found: dict[str, str] = {}
         for at in range(0, len(addresses), AT_ONCE):
             some = addresses[at : at + AT_ONCE]
-            codes = await rpc.many(_CODE, [(address, "latest") for address in some])
-            found |= {a for a, code in zip(some, codes, strict=True) if code != "0x"}
+            answers = await rpc.many(_CODE, [(address, "latest") for address in some])
+            found |= dict(zip(some, answers, strict=True))
         return found
 
     return await from_any(endpoints, ask)

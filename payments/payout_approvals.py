@@ -81,6 +81,7 @@ async def ask(
         nonce=number.int,
         needed=row.needed,
         approvers=list(approvers),
+        address_kind=row.address_kind,
         created_at=now,
         expires_at=expires_at,
     )
@@ -220,6 +221,7 @@ def approval_json(row: Approval, given: Sequence[ApprovalSignature]) -> dict[str
         "payout": ids.show("pay", row.payout_id),
         "merchant": ids.show("mer", row.merchant_id),
         "typed_data": row.typed_data,
+        "address_kind": row.address_kind or "unknown",
         "digest": "0x" + row.digest.hex(),
         "needed": row.needed,
         "given": len(given),

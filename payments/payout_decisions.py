@@ -22,7 +22,7 @@ from payments.payout_facts import ALLOWED
 from payments.payout_fees import gas_of
 from payments.payout_tables import Approval, Payout, Refund
 from risk import addressbook, policies, screening
-from risk.rules import Decision, Initiator, Request
+from risk.rules import AddressKind, Decision, Initiator, Request
 from risk.tables import AddressBookEntry, Screening
 from wallets import hot
 from wallets.hot import WalletKind
@@ -185,6 +185,7 @@ def _request(row: Payout, book: Sequence[AddressBookEntry], refund: str | None) 
         house_value=row.house_value,
         known=entry is not None,
         group=entry.group if entry else None,
+        address_kind=AddressKind(row.address_kind) if row.address_kind else None,
         at=row.created_at,
     )
 

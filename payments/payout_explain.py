@@ -15,7 +15,7 @@ from core.context import Context
 from core.errors import Conflict
 from core.money import Asset
 from ledger.accounts import Debt, merchant, wallet
-from payments import bank_payouts, customer_wallets, wallet_limits
+from payments import bank_payouts, customer_wallets, payout_kinds, wallet_limits
 from payments.payout_decisions import initiator_of
 from payments.payout_facts import ALLOWED, BANK, COOLING, Judgement, PayoutFact, judge
 from payments.payout_requests import NewPayout, ground, read, read_on_chain
@@ -54,6 +54,7 @@ async def explain(
     whose = merchant(merchant_id, Debt.AVAILABLE)
     source = wallet(paying.id, Debt.AVAILABLE) if paying else whose
     entry = await addressbook.lookup(session, merchant_id, one.network.id, one.address, on.now)
+    kind = await payout_kinds.last_known(session, merchant_id, one.network.id, one.address)
     wish = Request(
         reference="",
         merchant_id=merchant_id,
@@ -66,6 +67,7 @@ async def explain(
         house_value=one.house_value,
         known=entry is not None,
         group=entry.group if entry else None,
+        address_kind=kind,
         at=on.now,
     )
     decision = await policies.judge(session, context, wish)
@@ -87,6 +89,7 @@ async def explain(
         "network_fee": asset.format(one.quote.units),
         "fee_paid_by": one.fee_paid_by,
         "address": checksum(one.address),
+        "address_kind": kind or "unknown",
         "wallet": ids.show("wal", paying.id) if paying is not None else None,
         "limits": paying and await _limits(session, context, paying, asset, one.amount, on.now),
         "screening": {"verdict": verdict.outcome.value, "reasons": list(verdict.reasons)},
@@ -148,6 +151,7 @@ async def _shown(
         "network": None,
         "network_fee": asset.format(0),
         "address": None,
+        "address_kind": None,
         "bank_account": None,
         "funds": {
             "needed": asset.format(needed),

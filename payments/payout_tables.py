@@ -74,6 +74,9 @@ class Payout(Base):
     reference: Mapped[str | None] = mapped_column(Text)
     initiator: Mapped[Str]  # key_...: of the merchant, also for what a customer asked him for
     # judged by the worker's step
+    address_kind: Mapped[str | None] = mapped_column(
+        Text
+    )  # risk.rules.AddressKind; null: not known
     screening: Mapped[str | None] = mapped_column(Text)  # accept, hold, reject
     policy: Mapped[str | None] = mapped_column(Text)  # allow, approve, block
     rule: Mapped[str | None] = mapped_column(Text)  # the rule that fired
@@ -194,6 +197,9 @@ class Approval(Base):
     nonce: Mapped[Units]  # used once
     needed: Mapped[int] = mapped_column(Integer)
     approvers: Mapped[list[str]] = mapped_column(JSONB)  # as the signer names them, lower case
+    address_kind: Mapped[str | None] = mapped_column(
+        Text
+    )  # of the destination, as approvers saw it
     created_at: Mapped[Moment]
     expires_at: Mapped[Moment]
 

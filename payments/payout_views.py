@@ -46,6 +46,7 @@ def payout_json(row: Payout, catalog: Catalog, beside: Beside = NOTHING) -> dict
         "network_fee": asset.format(row.fee),
         "fee_paid_by": row.fee_paid_by,
         "address": checksum(row.address) if at_bank is None else None,
+        "address_kind": (row.address_kind or "unknown") if at_bank is None else None,
         "bank_account": show("bnk", at_bank) if at_bank else None,
         "reference": row.reference,
         "merchant": show("mer", row.merchant_id),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chain.endpoints import Endpoints
 from core.context import Context
 from core.db import raw
 from core.errors import SignerAway, Unavailable
@@ -20,6 +21,7 @@ from payments import (
     bank_payouts,
     payout_approvals,
     payout_decisions,
+    payout_kinds,
     payout_queue,
     refund_inbox,
     wallet_refunds,
@@ -50,19 +52,22 @@ AGAIN_SECONDS = {"screening": AWAY_SECONDS, "velocity_exceeded": 60, "fees_excee
 
 
 class Payouts:
-    """`prepare` asks for a transaction: wallets.transactions.prepare, save in tests."""
+    """`endpoints` by network: whom to ask what stands at a destination. `prepare` asks for a
+    transaction: wallets.transactions.prepare, save in tests."""
 
     def __init__(
         self,
         context: Context,
         signer: Signer,
         *,
+        endpoints: Mapping[str, Endpoints],
         prepare: Prepare = transactions.prepare,
         parallel: int = 4,
         poll_seconds: float = 1.0,
     ) -> None:
         self._context = context
         self._signer = signer
+        self._endpoints = endpoints
         self._sending = Sending(context, signer, prepare)
         self._worker = Worker(
             "payouts", self._groups, self.steps, parallel=parallel, poll_seconds=poll_seconds
@@ -153,6 +158,7 @@ class Payouts:
         """Judges them, and sends what may leave. `gathered`: all that is approved of one batch in
         one asset, which may leave in one transaction; else those of batches wait for each other."""
         began = self._context.clock.now()
+        await payout_kinds.ask(self._context, self._endpoints, [row.id for row in rows])
         words = await payout_decisions.screened(self._context, [row.id for row in rows])
         verdicts = {number: word for number, word in words.items() if word is not None}
         waiting = [number for number in words if number not in verdicts]

@@ -1,6 +1,7 @@
 """Where money must not be sent: one pure check of a destination, each refusal with its own code.
 
-What only the chain can tell (a contract that refuses money) is not known here.
+What only the chain can tell is not known here: whether a contract stands there (`kind_of` reads the
+answer) and whether it refuses money.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Collection, Sequence
 from core.addresses import checksum
 from core.errors import Invalid
 from core.networks import Network
+from risk.rules import AddressKind
 
 # EIP-1352 reserves these for precompiles and what comes after them.
 LAST_RESERVED = 0xFFFF
@@ -29,6 +31,8 @@ BURNS = frozenset(
 # People compare the ends of an address, so a poisoner makes those alike.
 SHOWN_DIGITS = 4
 
+# EIP-7702: no contract's code begins with 0xef (EIP-3541).
+_DELEGATION = re.compile(r"0xef0100[0-9a-f]{40}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -83,6 +87,15 @@ def read(address: str) -> str:
             "wrong_checksum", "its mixed case is a checksum (EIP-55), and it is wrong: mistyped?"
         )
     return lower
+
+
+def kind_of(code: str) -> AddressKind:
+    """What an address is by its code, 0x hex."""
+    if code == "0x":
+        return AddressKind.ACCOUNT
+    if _DELEGATION.fullmatch(code.lower()):
+        return AddressKind.DELEGATED
+    return AddressKind.CONTRACT
 
 
 def look_alike(address: str, recent: Collection[str]) -> str | None:

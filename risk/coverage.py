@@ -16,10 +16,21 @@ from uuid import UUID
 
 from core import ids
 from core.money import Asset
-from risk.rules import DAY_MINUTES, DAYS, Amount, Effect, Hours, Rule, Ruleset
+from risk.rules import (
+    DAY_MINUTES,
+    DAYS,
+    AddressKind,
+    Amount,
+    Effect,
+    Hours,
+    Initiator,
+    Rule,
+    Ruleset,
+)
 
 OTHER = "any other"
 UNKNOWN = "no price"
+UNTOLD = "not known"
 MOST_BOXES = 2000  # beyond them a question stays unanswered: only warnings hang on it
 MOST_GAPS = 3  # told one by one
 WEEK_MINUTES = 7 * DAY_MINUTES
@@ -38,9 +49,11 @@ class Space:
         self.cells: dict[str, frozenset[Any]] = {}
         self._limits: dict[str, list[int]] = {}
         self._minutes: dict[str, list[int]] = {}
-        for name in ("merchants", "keys", "initiators", "assets", "networks"):
+        for name in ("merchants", "keys", "assets", "networks"):
             named = {v for r in rules for v in getattr(r, name) or ()}
             self.cells[name] = frozenset(named) | {OTHER}
+        self.cells["initiators"] = frozenset(Initiator)
+        self.cells["address_kinds"] = frozenset(AddressKind) | {UNTOLD}
         self.cells["assets"] |= {
             r.amount.unit.symbol for r in rules if r.amount and not r.amount.unit.is_fiat
         }
@@ -70,6 +83,9 @@ class Space:
             box["destination"] = self.cells["destination"] - {"unknown"}
         elif kind != "any":
             box["destination"] = frozenset({rule.destination})
+        if rule.address_kinds is not None:
+            untold = set() if rule.effect == Effect.ALLOW else {UNTOLD}
+            box["address_kinds"] = rule.address_kinds | untold
         if rule.amount is not None:
             self._narrow_amount(box, rule.amount, allows=rule.effect == Effect.ALLOW)
         if rule.hours is not None:

@@ -15,6 +15,7 @@ from risk.addresses import read as read_address
 from risk.rules import (
     DAY_MINUTES,
     DAYS,
+    AddressKind,
     Amount,
     Effect,
     Hours,
@@ -86,6 +87,7 @@ class _Reader:
         who = rule.get("who") or {}
         assets = self._assets(place, rule)
         networks = self._networks(place, rule)
+        kinds = rule.get("address_kinds")
         return Rule(
             name=rule["name"],
             effect=effect,
@@ -95,6 +97,7 @@ class _Reader:
             assets=assets,
             networks=networks,
             destination=rule.get("destination") or "any",
+            address_kinds=None if kinds is None else frozenset(map(AddressKind, kinds)),
             amount=self._amount(f"{place}.amount", rule.get("amount"), assets, networks),
             hours=self._hours(f"{place}.hours", rule.get("hours")),
             needed=needed,

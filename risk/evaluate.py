@@ -1,7 +1,8 @@
 """A policy's answer to one request: a pure function that explains itself.
 
 First match wins. An amount that nobody can value (no fresh price) satisfies the limits of a rule
-that blocks or asks for approval, and never those of a rule that allows: nothing is guessed.
+that blocks or asks for approval, and never those of a rule that allows: nothing is guessed. So does
+a destination of which the chain has not said what stands there.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def _misses(rule: Rule, request: Request, history: Sums) -> str | None:
         return f"the network is {request.network}"
     return (
         _misses_destination(rule.destination, request)
+        or _misses_kind(rule, request)
         or _misses_hours(rule.hours, request.at)
         or _misses_amount(rule, request, history)
     )
@@ -64,6 +66,18 @@ def _misses_destination(destination: str, request: Request) -> str | None:
     if kind == "group" and not (request.known and request.group == group):
         return f"{shown} is not in the group {group}"
     return None
+
+
+def _misses_kind(rule: Rule, request: Request) -> str | None:
+    kinds, kind = rule.address_kinds, request.address_kind
+    if kinds is None:
+        return None
+    if not request.address.startswith("0x"):
+        return "the destination is an account at a bank"
+    if kind is None:
+        unknown = "whether a contract stands at the destination is not known"
+        return unknown if rule.effect == Effect.ALLOW else None
+    return None if kind in kinds else f"the kind of the destination is {kind}"
 
 
 def _misses_hours(hours: Hours | None, at: datetime) -> str | None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from core.money import FIAT
 from risk.document import EMPTY, approvers_of
-from risk.rules import Decision, Effect, Initiator, Per, Request, Sums, Window
+from risk.rules import AddressKind, Decision, Effect, Initiator, Per, Request, Sums, Window
 from risk.tables import PolicyRequest, PolicyVersion
 
 RECENT = timedelta(days=90)  # a history that people copy from
@@ -64,6 +64,7 @@ def _values(request: Request, decision: Decision) -> dict[str, Any]:
         "house_value": request.house_value,
         "known": request.known,
         "group": request.group,
+        "address_kind": request.address_kind,
         "at": request.at,
         "effect": decision.effect.value,
         "needed": decision.needed,
@@ -192,6 +193,7 @@ def _past(row: PolicyRequest, document: Mapping[str, Any]) -> Past:
         house_value=row.house_value,
         known=row.known,
         group=row.group,
+        address_kind=AddressKind(row.address_kind) if row.address_kind else None,
         at=row.at,
     )
     return Past(

@@ -40,6 +40,17 @@ class Initiator(StrEnum):
     """A customer: a refund that he asked for at the checkout, a withdrawal of his wallet."""
 
 
+class AddressKind(StrEnum):
+    """What stands at a destination. None in its place: the chain has not said."""
+
+    ACCOUNT = "account"
+    """No code: whoever has its key. Also a contract that is still to be deployed."""
+    DELEGATED = "delegated"
+    """An account whose key may still spend, and which runs a contract's code (EIP-7702)."""
+    CONTRACT = "contract"
+    """Code: its own rules say what becomes of what it gets."""
+
+
 class Per(StrEnum):
     """Whose requests a window adds up. Always within one merchant."""
 
@@ -110,6 +121,7 @@ class Rule:
     assets: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
     destination: str = "any"
+    address_kinds: frozenset[AddressKind] | None = None
     amount: Amount | None = None
     hours: Hours | None = None
     needed: int = 0
@@ -155,7 +167,7 @@ class Request:
     """Money that somebody wants to leave. `reference` is the payout's id, "" for a dry run.
 
     `house_value` None: no fresh price. `known` and `group` tell the usable entry of the address
-    book, if there is one.
+    book, if there is one. `address_kind` None: not known, or an account at a bank.
     """
 
     reference: str
@@ -169,6 +181,7 @@ class Request:
     house_value: int | None
     known: bool = False
     group: str | None = None
+    address_kind: AddressKind | None = None
     at: datetime
 
     def measured(self, unit: Asset) -> int | None:

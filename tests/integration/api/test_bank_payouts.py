@@ -56,7 +56,7 @@ class Bank:
     def __init__(self, world: World) -> None:
         self.world = world
         self.one, self.operator = world.one, world.operator
-        self.worker = Payouts(world.context, LocalSigner({}))
+        self.worker = Payouts(world.context, LocalSigner({}), endpoints={})
         self._closing = 100_000  # minor units
         self._lines = 0
 

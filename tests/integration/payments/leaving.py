@@ -226,4 +226,5 @@ async def make_leaving(
             {wallet: account.key.hex()}, approvers=tuple(p.address.lower() for p in people)
         )
         sending = Sending(context, network, world.endpoints[network.id], signer)
-        yield Leaving(world, network, signer, Payouts(context, signer), sending, wallet, people)
+        payouts = Payouts(context, signer, endpoints=world.endpoints)
+        yield Leaving(world, network, signer, payouts, sending, wallet, people)

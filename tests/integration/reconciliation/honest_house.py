@@ -439,7 +439,7 @@ class House:
         elif name == "sending":
             worker = Sending(context, network, self.world.endpoints[self.network], self.signer)
         elif name == "payouts":
-            worker = Payouts(context, self.signer)
+            worker = Payouts(context, self.signer, endpoints={})
         rows: list[UUID] = list(await worker.claim(16))
         if name == "payouts":
             await worker.steps(rows)

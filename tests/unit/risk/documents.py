@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from core import ids
-from risk.rules import Initiator, Request
+from risk.rules import AddressKind, Initiator, Request
 from tests.unit.risk.world import NETWORK, OTHER
 
 MERCHANTS = [UUID(int=n) for n in (1, 2)]
@@ -68,6 +68,7 @@ def documents(draw: st.DrawFn, *, timed: bool = True) -> dict[str, Any]:
             "assets": draw(some(["ETH", "USDC"])),
             "networks": draw(some([NETWORK, OTHER])),
             "destination": draw(st.sampled_from(["any", "known", "unknown", "group:staff"])),
+            "address_kinds": draw(some([k.value for k in AddressKind])),
             "amount": draw(st.none() | amounts()),
             "hours": draw(st.none() | hours()) if timed else None,
         }
@@ -96,6 +97,7 @@ def requests(draw: st.DrawFn, reference: str = "now", *, latest: int = 0) -> Req
         house_value=draw(st.none() | st.sampled_from([499, 500, 501, 1000, 1001, 1999, 2001])),
         known=known,
         group=draw(st.sampled_from([None, "staff", "other"])) if known else None,
+        address_kind=draw(st.none() | st.sampled_from(AddressKind)),
         at=START + timedelta(seconds=draw(st.integers(0, latest))),
     )
 

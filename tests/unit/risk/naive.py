@@ -46,6 +46,10 @@ def matches(rule: dict[str, Any], request: Request, past: Sequence[Request]) -> 
         not request.known or request.group != destination[len("group:") :]
     ):
         return False
+    kinds = rule.get("address_kinds")
+    told = request.address_kind is not None or rule["effect"] == "allow"
+    if kinds and told and request.address_kind not in kinds:
+        return False
     if rule.get("hours") and not open_at(rule["hours"], request):
         return False
     if rule.get("amount"):

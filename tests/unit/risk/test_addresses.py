@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.addresses import checksum
 from core.errors import Invalid
 from core.networks import MULTICALL
-from risk.addresses import BURNS, DEPLOYER, check, look_alike
+from risk.addresses import BURNS, DEPLOYER, check, kind_of, look_alike
 from tests.unit.risk.world import (
     CATALOG,
     DAI,
@@ -152,3 +152,19 @@ def test_a_look_alike_shares_both_ends_and_nothing_paid_is_one(
 def test_a_poisoned_address_is_always_found(paid: str, middle: str) -> None:
     planted = paid[:6] + middle[6:-4] + paid[-4:]
     assert (look_alike(planted, [paid]) is None) == (planted == paid)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("0x", "account"),
+        ("0x00", "contract"),
+        ("0xef0100" + "ab" * 20, "delegated"),
+        ("0xEF0100" + "AB" * 20, "delegated"),
+        ("0xef0100" + "ab" * 21, "contract"),
+        ("0xef0100" + "ab" * 19, "contract"),
+        ("0x60006000fd", "contract"),
+    ],
+)
+def test_what_stands_at_an_address(code: str, kind: str) -> None:
+    assert kind_of(code) == kind

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from core import ids
 from risk.document import parse
 from risk.evaluate import evaluate
-from risk.rules import Effect, Initiator, Request, Ruleset, Sums
+from risk.rules import AddressKind, Effect, Initiator, Request, Ruleset, Sums
 from tests.unit.risk import naive
 from tests.unit.risk.documents import days, documents
 from tests.unit.risk.world import CATALOG, NETWORK, OTHER
@@ -71,6 +71,10 @@ def sums(rules: Ruleset, request: Request, past: list[Request]) -> Sums:
         ({"destination": "group:staff"}, {"known": True, "group": "staff"}, True),
         ({"destination": "group:staff"}, {"known": True, "group": "other"}, False),
         ({"destination": "group:staff"}, {"known": True}, False),
+        ({"address_kinds": ["contract"]}, {"address_kind": AddressKind.CONTRACT}, True),
+        ({"address_kinds": ["contract"]}, {"address_kind": AddressKind.DELEGATED}, False),
+        ({"address_kinds": ["contract"]}, {}, True),
+        ({"address_kinds": ["contract"]}, {"address": "GB82WEST12345698765432"}, False),
         ({"amount": {"asset": "USD", "above": "99.99"}}, {}, True),
         ({"amount": {"asset": "USD", "above": "100"}}, {}, False),
         ({"amount": {"asset": "USD", "up_to": "100"}}, {}, True),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chain.types import BALANCE
 from core import ids
 from payments.tables import Deposit, HouseMovement
 
@@ -37,13 +38,16 @@ async def part(
     if not swept:
         return list(found)
     held = await _held(session, swept, gone, unswept)
-    coming = sorted(arrived, key=lambda d: d.block_number)
+    # What only a balance showed came at some block before: this comparison has seen the sweeps.
+    coming = sorted(arrived, key=lambda d: 0 if d.position == BALANCE else d.block_number)
     kept: list[HouseMovement] = []
     for row in found:
         if row.meaning != "swept":
             kept.append(row)
             continue
-        while coming and coming[0].block_number <= row.block_number:
+        while coming and (
+            coming[0].position == BALANCE or coming[0].block_number <= row.block_number
+        ):
             deposit = coming.pop(0)
             held[deposit.address, deposit.asset] += deposit.amount
         booked = min(row.amount, max(0, held[row.source, row.asset]))

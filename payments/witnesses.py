@@ -109,17 +109,16 @@ class Witnesses:
         for address, height, amount in await session.execute(of_address):
             arrived[address].append((height, int(amount)))
         swept: dict[str, set[Cursor]] = defaultdict(set)
-        leaving = select(
-            HouseMovement.source, HouseMovement.block_number, HouseMovement.block_hash
-        ).where(
+        leaving = select(HouseMovement).where(
             HouseMovement.network == network,
             HouseMovement.source.in_(addresses),
-            HouseMovement.meaning == "swept",
             HouseMovement.asset == self._network.tokens[0].asset.symbol,
             HouseMovement.status == "live",
         )
-        for address, height, block_hash in await session.execute(leaving):
-            swept[address].add(Cursor(height, block_hash))
+        for row in await session.scalars(leaving):
+            swept[row.source].add(Cursor(row.block_number, row.block_hash))
+            if row.meaning != "swept":  # a surplus: it came as well, and is nobody's deposit
+                arrived[row.source].append((row.block_number, int(row.amount)))
         cursor = select(NetworkCursor.number).where(NetworkCursor.network == network)
         recent = (
             select(BlockRow.number, BlockRow.hash)

@@ -391,3 +391,26 @@ async def test_inner_eth_in_the_other_ways(
             assert positions == ["balance" if way is Traces.NONE else "trace", "tx"]
             assert (await world.show(plain))["status"] == "settled"
             await world.assert_books_match_the_chain()
+
+
+async def test_a_sweep_of_what_only_its_balance_shows(
+    database: Database, first_chain: Chain
+) -> None:
+    """It came unseen and was swept before anybody looked: one deposit, and no unknown inflow."""
+    url, deployed = first_chain
+    async with connect(url) as node:
+        networks = {network_of(node, deployed, traces=Traces.NONE): (node, deployed)}
+        async with make_world(database, networks) as world:
+            invoice = await world.invoice()
+            pay = calldata("pay(address)", invoice["payment_options"][0]["address"])
+            await node.send(deployed.payer, 4 * 10**15, pay)
+            await world.follow()
+            await node.send(deployed.payer, 6 * 10**15, pay)
+            await world.sweep("ETH", invoice)
+            await world.follow()
+            await world.mine(3)
+            await world.follow()
+            assert (await world.show(invoice))["status"] == "settled"
+            assert [row.meaning for row in await world.rows("house_movements")] == ["swept"]
+            assert await world.rows("breaks") == []
+            await world.assert_books_match_the_chain()

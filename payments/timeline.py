@@ -31,10 +31,9 @@ async def timeline(
     told = await _events(session, [show_id("inv", invoice.id), *subjects])
     lines = told + await _entries(session, context, subjects)
     lines += await _attempts(session, {line["event_id"]: line["at"] for line in told})
-    lines.sort(key=lambda line: line.get("since", line["at"]))
+    lines.sort(key=lambda line: line["at"])
     for line in lines:
         line.pop("event_id", None)
-        line.pop("since", None)
         line["at"] = show_time(line["at"])
     return lines
 
@@ -98,8 +97,7 @@ async def _attempts(session: AsyncSession, events: dict[UUID, datetime]) -> list
     )
     return [
         {
-            "at": attempt.at,
-            "since": max(attempt.at, events[event_id]),
+            "at": max(attempt.at, events[event_id]),
             "kind": "delivery",
             "id": show_id("dlv", attempt.delivery_id),
             "type": "webhook",

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
@@ -41,11 +41,13 @@ from core.secrets import SecretBox
 from payments import creation, invoices
 from payments.creation import NewInvoice
 from payments.following import Following
+from tests.waiting import eventually
 from wallets.addresses import salt_of
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
+MINING_SECONDS = 1
 QUOTE_ACCOUNT = Account.from_key("0x" + "33" * 32)  # whose quotes the router takes
 PRICES: dict[str, int | Fraction] = {
     "ETH": 2500,
@@ -110,6 +112,18 @@ class Node:
         sent = await self.send(None, data=artifact(name)["bytecode"] + packed)
         address: str = (await self.receipt(sent))["contractAddress"]
         return address.lower()
+
+    async def took(self) -> None:
+        """After a moment in which Anvil mines what it was given; what is too cheap stays waiting,
+        and so does everything where it mines when told."""
+        if not await self.rpc("anvil_getAutomine"):
+            return
+
+        async def nothing_waits() -> bool:
+            return int((await self.rpc("txpool_status"))["pending"], 16) == 0
+
+        with suppress(AssertionError):
+            await eventually(nothing_waits, MINING_SECONDS)
 
     async def receipt(self, tx_hash: str) -> dict[str, Any]:
         """Anvil mines a moment after it answers: asked again until it is there."""

@@ -155,6 +155,7 @@ class Leaving:
     async def send(self) -> None:
         while rows := await self.sending.claim(16):
             await asyncio.gather(*(self.sending.step(row) for row in rows))
+        await self.world.node.took()
 
     async def finish(self, rounds: int = 3) -> None:
         """Until what can leave has left and is deep enough."""

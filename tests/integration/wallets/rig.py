@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,6 @@ from core.networks import NATIVE, Catalog, FeePolicy, Network
 from core.secrets import SecretBox
 from ledger.journal import post
 from tests.fakes import LocalSigner
-from tests.waiting import eventually
 from tests.world import Deployed, Node, calldata, network_of
 from wallets import hot, settling, transactions
 from wallets.hot import WalletKind
@@ -40,7 +39,6 @@ from wallets.transactions import Observed, Purpose
 
 SHOP = "0x" + "5e" * 20
 STUCK_SECONDS = 30
-MINING_SECONDS = 1
 
 
 @dataclass
@@ -129,9 +127,8 @@ class Rig:
         """All blocks up to the head, with our own transactions, as the chain loop applies them.
         `mined`: after a moment in which Anvil can mine what it was given."""
         rpc = self.endpoints.all[0].rpc
-        if mined and await self.node.rpc("anvil_getAutomine"):
-            with suppress(AssertionError):  # what is too cheap stays in the pool
-                await eventually(self._pool_is_empty, MINING_SECONDS)
+        if mined:
+            await self.node.took()
         headers, fork = await self._headers(rpc)
         async with self.database.statement() as connection:
             hashes = await settling.outstanding(connection, self.network.id)
@@ -149,11 +146,6 @@ class Rig:
                 {"n": batch.head, "f": finalized},
             )
         return observed
-
-    async def _pool_is_empty(self) -> bool:
-        """Anvil takes a transaction a moment before it mines it."""
-        status = await self.node.rpc("txpool_status")
-        return int(status["pending"], 16) == 0
 
     async def _headers(self, rpc: Rpc) -> tuple[list[Header], int | None]:
         head = await self.node.head()

@@ -31,7 +31,9 @@ async def service(
         return web.json_response({"typed_data": typed, "needed": 2, "given": 0})
 
     async def payout(_request: web.Request) -> web.Response:
-        return web.json_response({"approval": "apr_1", "status": "held", **says})
+        return web.json_response(
+            {"approval": "apr_1", "status": "held", "merchant": "mer_1", **says}
+        )
 
     async def approved(request: web.Request) -> web.Response:
         posted.append(await request.json())

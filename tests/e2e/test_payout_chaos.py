@@ -48,7 +48,7 @@ from tests.e2e.town import (
     units,
 )
 from tests.faultproxy import FaultProxy
-from tests.settings import SEED, numbers
+from tests.settings import SEED, SOAK, numbers
 from tests.waiting import eventually
 
 NETWORK = "eip155:31337"
@@ -56,6 +56,7 @@ PAYOUTS = numbers(24, 1000)
 OF_A_BATCH = numbers(5, 50)
 APPROVALS = numbers(3, 12)
 STRIKES = numbers(9, 72)
+LONGEST_CALM = 3 if SOAK else 1.5
 WORKERS = 4
 AT_ONCE = 48  # requests; the rest waits for a connection in any case
 PATIENCE = 90 + PAYOUTS
@@ -344,7 +345,7 @@ async def test_each_is_paid_once_whatever_happens(town: Town) -> None:
                 asking = group.create_task(shop.ask(alone, batches))
                 approving = group.create_task(shop.approve())
                 for _ in range(STRIKES):
-                    await asyncio.sleep(trouble.luck.uniform(0.2, 3))  # a moment within its work
+                    await asyncio.sleep(trouble.luck.uniform(0.1, LONGEST_CALM))  # within its work
                     await trouble.strike()
                 await asking
                 await shop.all_paid()

@@ -90,6 +90,22 @@ class _Path:
             return 0
         return self.got(0) - self.given(1) - self.given(BACK)
 
+    @property
+    def reached(self) -> int:
+        """Of what was given, what has become the plan's to_asset. What a second step that was
+        filled leaves is too little to be sold."""
+        second = self.made.get(1, ())
+        if len(self.legs) == 1 or (second and second[-1].status is OrderStatus.FILLED):
+            return self.given(0)
+        brought = self.got(0)
+        return self.given(0) * self.given(1) // brought if brought else 0
+
+
+def reached(plan: Plan, orders: Sequence[Made]) -> int:
+    """Of the from_asset, rounded down: what was exchanged to the end. The rest of what was given
+    lies in the asset between, or was lost on its way back."""
+    return sum(path.reached for path in _paths(plan.legs, orders))
+
 
 def judge(
     plan: Plan,

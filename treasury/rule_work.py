@@ -23,8 +23,8 @@ from core.money import Asset
 from core.rows import Rows
 from exchanges.types import Side
 from ledger.units import coarse, fine
-from treasury import conversions, quotes, rule_counting
-from treasury.conversion_machine import OVER
+from treasury import conversion_cases, conversions, plan, quotes, rule_counting
+from treasury.conversion_machine import OVER, reached
 from treasury.conversion_tables import Conversion
 from treasury.rule_machine import Basis, Found, Judgement, Reason, Terms, judge, next_due
 from treasury.rule_tables import Firing, Rule
@@ -94,13 +94,22 @@ class Rules(Rows):
         firing.given, firing.got = row.given, row.got
         if rule.basis in (Basis.SETTLED, Basis.FIAT_AT_QUOTE):
             rule.left_over += firing.amount - firing.given
-        if rule.basis == Basis.FIAT_AT_FILL and row.given > 0:
-            reference = ids.show("cnv", row.id)
-            await self._claims.distribute(
-                session, self._context, rule.asset, rule.to_asset, row.given, row.got, reference
-            )
+        if rule.basis == Basis.FIAT_AT_FILL:
+            await self._distribute(session, rule, row.id)
         rule.due_at = next_due(rule.schedule, now) if rule.deleted_at is None else None
         await _tell(session, "done", firing_json(rule, firing), now)
+
+    async def _distribute(self, session: AsyncSession, rule: Rule, conversion_id: UUID) -> None:
+        """Merchants part with what was exchanged to the end and no more: what got stuck between
+        two steps is the house's to bear, and waits for the next conversion."""
+        case = await conversion_cases.lock(session, conversion_id)
+        row = case.conversion
+        whole = reached(plan.parse(row.plan), [conversion_cases.made(one) for one in case.orders])
+        if whole > 0:
+            reference = ids.show("cnv", row.id)
+            await self._claims.distribute(
+                session, self._context, rule.asset, rule.to_asset, whole, row.got, reference
+            )
 
     async def _look(self, session: AsyncSession, rule: Rule, now: datetime) -> None:
         head = await rule_counting.head(session)

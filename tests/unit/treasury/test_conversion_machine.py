@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exchanges.numbers import ONE, times, times_up
 from exchanges.types import Market, Side
-from treasury.conversion_machine import OVER, ConversionStatus, Judgement, judge
+from treasury.conversion_machine import OVER, ConversionStatus, Judgement, judge, reached
 from treasury.conversion_orders import BACK, Limits, Made, Next, affordable, most, way_back
 from treasury.order_machine import OrderStatus
 from treasury.plan import Plan, PlannedLeg
@@ -177,6 +177,29 @@ def test_whatever_the_venue_does(
         assert found.reason
     # what comes late is counted, and starts nothing
     assert game.judge(over=True) == found
+    # a merchant parts with what was exchanged to the end
+    parted = reached(plan, game.made)
+    taken = sum(made.given for made in game.made if made.step == 0)
+    assert 0 <= parted <= taken
+    assert bool(parted) == bool(found.got)
+    if len(plan.legs) == 1 or found.status is ConversionStatus.FILLED:
+        assert parted == found.given
+
+
+def test_what_got_stuck_between_two_steps_was_not_exchanged() -> None:
+    """Half of what the first step brought was sold on: half of what was given is exchanged."""
+    plan = PLANS["sell, sell"](False)
+    first = Made(
+        path=0, step=0, attempt=0, status=OrderStatus.FILLED, sent=True, lost=False, dead=False,
+        booked=3 * ONE, given=3 * ONE, got=6600 * ONE,
+    )  # fmt: skip
+    assert reached(plan, [first]) == 0
+    second = replace(
+        first, step=1, status=OrderStatus.CANCELLED, booked=3300 * ONE, given=3300 * ONE,
+        got=2970 * ONE,
+    )  # fmt: skip
+    assert reached(plan, [first, second]) == 3 * ONE // 2
+    assert reached(plan, [first, replace(second, status=OrderStatus.FILLED)]) == 3 * ONE
 
 
 def test_waits_while_anything_is_under_way() -> None:

@@ -140,6 +140,8 @@ def _shown(facts: Facts, status: VenueOrderStatus, now: datetime, windows: Windo
         return Decision(OrderStatus.UNKNOWN, Action.ASK, due, tell=True)
     agree = status is not VenueOrderStatus.OPEN and facts.booked == facts.venue_filled
     if not agree and facts.ended_at is None:
+        if facts.written_off:
+            return _ended(OrderStatus.CANCELLED, facts, now, windows, dead=True)
         # It may still fill, or its word and its fills differ: neither proves the end.
         due = _next(since, now, windows.soonest, windows.latest)
         return Decision(OrderStatus.OPEN, Action.ASK, due, tell=late)

@@ -233,6 +233,23 @@ async def test_fills_that_are_never_listed_are_a_break(desk: Converting) -> None
     assert await breaks(desk) == [("timing", "resolved")]
 
 
+async def test_fills_that_are_never_listed_end_by_a_persons_word(desk: Converting) -> None:
+    """As the Break says: nothing follows from the order any more, and its funds are free."""
+    desk.exchange.unlisted = 1000
+    number = await desk.start(sell_eth())
+
+    async def told() -> bool:
+        await desk.work()
+        return await breaks(desk) == [("timing", "open")]
+
+    await eventually(told)
+    assert await holds(desk) == {("binance", "ETH"): 2 * ONE}
+    await resolve(desk)
+    await desk.until(number, "failed", "cancelled")
+    assert await holds(desk) == {}
+    assert await breaks(desk) == [("timing", "resolved")]
+
+
 async def test_a_fill_that_was_booked_as_a_strangers_counts(desk: Converting) -> None:
     """Reconciliation found it before the order did: it stands once, and the order ends by it."""
     desk.exchange.script.append(lost(executed=True))

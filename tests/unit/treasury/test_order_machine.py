@@ -50,6 +50,8 @@ TABLE = [
     ("refused by its state", replace(SHOWN, venue_status=VenueOrderStatus.REFUSED,
                                      venue_filled=0), 1, "refused", "ask"),
     ("another order", replace(SHOWN, differs=True, booked=10), 1, "unknown", "ask"),
+    ("open, decided", replace(SHOWN, venue_status=VenueOrderStatus.OPEN, written_off=True), 121,
+     "cancelled", "ask"),
     ("another order, decided", replace(SHOWN, differs=True, booked=10, written_off=True), 1,
      "cancelled", "ask"),
     ("late word after its end", replace(SHOWN, ended_at=NOW), 60, "cancelled", "ask"),

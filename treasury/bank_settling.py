@@ -135,6 +135,11 @@ async def explain(
                 await expected.tell(session, claim.reference)
 
 
+async def give_up(session: AsyncSession, context: Context, reference: str) -> None:
+    """No statement will show it."""
+    await close_and_tell(session, context, [(claim_key(reference), "it was cancelled")])
+
+
 def line_key(line_id: UUID) -> str:
     """Names its Break."""
     return f"bank_line:{ids.show('bln', line_id)}"

@@ -39,11 +39,12 @@ async def find(
 ) -> Found:
     """What a venue has credited of all that waits for it there. shown: all deposits from banks that
     it lists, since before those were asked for."""
+    # In this order: a deposit that is booked meanwhile for another move is not up for this one.
+    moves = await waiting(session, context, venue)
     keys = {f"venue_transfer:{venue}:deposit:{one.id}": one for one in shown}
     query = select(JournalEntry.key).where(JournalEntry.key.in_(keys))
     booked = set(await session.scalars(query))
-    fresh = [one for key, one in keys.items() if key not in booked]
-    return match(await waiting(session, context, venue) if fresh else (), fresh)
+    return match(moves, [one for key, one in keys.items() if key not in booked])
 
 
 async def waiting(session: AsyncSession, context: Context, venue: Venue) -> list[Funding]:

@@ -72,7 +72,9 @@ class Windows:
     """`polling`: over which time a withdrawal must be absent, and `absent` times at least, before
     it may be sent again where that is safe. After `tell` without proof a person is told, and after
     `late` of what is in transit still. `soonest` and `latest`: between two questions. `watch`: how
-    long one that is over is looked at, every `watch_every`. `again`: where funds are short."""
+    long one that is over is looked at, every `watch_every`. `again`: where funds are short. `fiat`:
+    between two questions about what a bank brought, which are dear; banks are slower: `late_fiat`.
+    """
 
     polling: timedelta = timedelta(seconds=60)
     absent: int = 3

@@ -235,8 +235,11 @@ async def cancel(session: AsyncSession, context: Context, move_id: UUID | None) 
         if row.transaction_id is not None or row.sends or await _is_booked(session, row):
             raise Conflict(f"the move is {row.status}: it is too late", code="move_not_open")
         row.cancelled = True
+        number = ids.show("mov", row.id)
         if row.way == Way.SHIFT:
-            await expected.close(session, ids.show("mov", row.id))
+            await expected.close(session, number)
+        elif row.way == Way.FUND:
+            await bank_settling.give_up(session, context, number)
     return await _judged(session, context, row)
 
 

@@ -217,7 +217,7 @@ async def test_what_nobody_ordered_is_named(house: Client) -> None:
     await clean(house, "all")
 
 
-async def test_what_a_bank_brought_and_nobody_ordered(house: Client) -> None:
+async def test_what_a_bank_brought_before_anybody_asked_for_it(house: Client) -> None:
     await clean(house)
     path = f"/v1/sandbox/exchanges/{Venue.BINANCE}/fiat_deposits"
     sent = await house.post(path, {"asset": "EUR", "amount": "250.00", "fee": "1.00"})
@@ -233,6 +233,16 @@ async def test_what_a_bank_brought_and_nobody_ordered(house: Client) -> None:
         "missing_in_ledger", "exchange:binance", "249.000000000000000000",
     )  # fmt: skip
     assert (one["facts"]["transfer"], one["facts"]["network"]) == (sent["id"], None)
-    body = {"resolution": "owner_funds", "note": "from the owner's bank"}
-    await house.post(f"/v1/breaks/{one['id']}/resolve", body)
+    # A person says afterwards what it was, and the bank's statement comes last of all.
+    body = {"asset": "EUR", "amount": "250.00", "from": "bank:main", "to": "binance"}
+    asked = await house.post("/v1/treasury/moves", body)
+    path = f"/v1/treasury/moves/{asked['id']}"
+    moving = await house.shows(path, lambda m: m["status"] == "in_transit")
+    assert (moving["venue_transfer"], moving["fee"]) == (sent["id"], "1")
+    await clean(house, "exchanges")
+    today = moving["created_at"][:10]
+    content = f"Date,Amount,Balance,Text\n{today},-250.00,750.00,to binance"
+    await house.post("/v1/bank_statements", {"account": "main", "content": content})
+    done = await house.shows(path, lambda m: m["status"] in ("done", "failed"))
+    assert (done["status"], done["reason"]) == ("done", None)
     await clean(house, "all")

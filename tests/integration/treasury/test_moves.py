@@ -19,7 +19,8 @@ from exchanges.numbers import ONE
 from exchanges.types import TransferStatus, WithdrawalOrder
 from ledger.accounts import EQUITY, exchange, transit
 from ledger.journal import Entry, Kind, Posting, post, transfer
-from tests.integration.treasury.moving import FEE, HELD, Moving, open_moving
+from reconciliation import resolving
+from tests.integration.treasury.moving import FEE, HELD, KEY, Moving, open_moving
 from tests.waiting import eventually
 from tests.world import Deployed, chain, connect
 from treasury import hot_levels, moves, order_unasked
@@ -394,6 +395,22 @@ async def test_what_our_signer_cannot_sign_waits_for_its_owner(moving: Moving) -
     assert (await moving.balances())[moving.treasury_place] == 2 * ONE - ONE // 2
     await moving.books_match()
     assert await moving.open_breaks() == []
+
+
+async def test_a_venue_that_credits_less_than_was_sent(moving: Moving) -> None:
+    """What it kept is a person's to say; then the move has arrived."""
+    number = await sent(moving)
+    moving.venue.credit("ETH", str((await moving.show(number))["tx_hash"]), ONE - 7)
+    await moving.until(number, "in_transit", "amount_differs")
+    assert await moving.open_breaks() == [("amount", transit(number))]
+    [found] = await moving.world.rows("breaks")
+    async with moving.world.context.database.begin() as session:
+        await resolving.resolve(
+            session, moving.world.context, found.id, "write_off", "its fee", by=KEY
+        )
+    await moving.until(number, "done")
+    assert (await moving.balances())["expense:exchange_fees", "ETH"] == 7
+    await moving.books_match()
 
 
 async def test_ways_that_are_none(moving: Moving) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import ids
+from ledger.accounts import LOSSES
 from ledger.breaks import BreakKind, Difference
 from ledger.journal import Kind, Posting
 from ledger.tables import BreakRow
@@ -84,6 +85,17 @@ def test_a_withdrawal_nobody_ordered_costs_its_fee() -> None:
         Posting("expense:exchange_fees", "ETH", 1),
         Posting(PLACE, "ETH", -1),
     )
+
+
+@pytest.mark.parametrize(("left", "against"), [(7, "expense:exchange_fees"), (-7, LOSSES)])
+def test_what_a_move_has_left_in_between_is_what_it_cost(left: int, against: str) -> None:
+    one = row("move:mov_1", BreakKind.AMOUNT, 0, left)
+    assert open_to(one) == [Resolution.EXPLAINED, Resolution.WRITE_OFF]
+    found = booking(one)
+    assert found is not None
+    lines = {line.account: line.amount for line in found.postings("ETH", Resolution.WRITE_OFF)}
+    assert lines == {PLACE: -left, against: left}
+    assert open_to(row("move:mov_1", BreakKind.TIMING, 0, left)) == [Resolution.EXPLAINED]
 
 
 @given(st.integers(), st.integers(), st.integers())

@@ -78,6 +78,8 @@ ITEMS = (
          ["tests/e2e/test_conversion_kill.py"], seeds=3),
     Item("move-kill", "SIGKILL of the worker between every two steps of a move",
          ["tests/e2e/test_move_kill.py"], seeds=3),
+    Item("fiat-moves", "60 random histories a run of fiat from a bank to a venue",
+         ["tests/integration/treasury/test_moves_from_banks.py"], seeds=5),
     Item("rule-kill", "SIGKILL of the worker at every write of a rule",
          ["tests/e2e/test_rule_kill.py"], seeds=3),
     Item("contracts", "forge fuzz and invariants, profile soak", []),

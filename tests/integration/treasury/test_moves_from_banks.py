@@ -27,7 +27,7 @@ from reconciliation.parts import Scope
 from reconciliation.running import Reconciling
 from tests.integration.reconciliation.rig import Account
 from tests.integration.treasury.banking import KEY, Banking, on, open_banking
-from tests.settings import numbers
+from tests.settings import SEED, numbers
 from treasury import bank_deciding, moves
 from treasury.move_machine import Windows
 from treasury.move_work import Moves
@@ -409,7 +409,7 @@ class History:
     """Everybody does what he likes; what the world shows is kept beside the books."""
 
     def __init__(self, house: Funding, seed: int) -> None:
-        self.house, self.random = house, Random(seed)
+        self.house, self.random = house, Random(f"{SEED}:{seed}")
         self.asked: dict[UUID, int] = {}  # cents
         self.gone: set[UUID] = set()
         self.came: set[UUID] = set()

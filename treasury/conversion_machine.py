@@ -92,13 +92,12 @@ class _Path:
 
     @property
     def reached(self) -> int:
-        """Of what was given, what has become the plan's to_asset. What a second step that was
-        filled leaves is too little to be sold."""
-        second = self.made.get(1, ())
-        if len(self.legs) == 1 or (second and second[-1].status is OrderStatus.FILLED):
+        """Of what was given, what has become the plan's to_asset: of two steps as large a part as
+        the second one has sold of what the first one brought."""
+        if len(self.legs) == 1:
             return self.given(0)
         brought = self.got(0)
-        return self.given(0) * self.given(1) // brought if brought else 0
+        return self.given(0) * min(self.given(1), brought) // brought if brought else 0
 
 
 def reached(plan: Plan, orders: Sequence[Made]) -> int:

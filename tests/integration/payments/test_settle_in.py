@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -21,7 +22,10 @@ from tests.integration.payments.facts import (
     status_of,
 )
 from tests.integration.treasury.converting import Converting
-from tests.integration.treasury.test_rules import Desk
+from tests.integration.treasury.scripted import Place, refused
+from tests.integration.treasury.test_rules import HELD, Desk
+from tests.listings import levels, market
+from tests.venue_state import tell
 from tests.world import World
 from treasury.rule_work import Claims, Rules
 
@@ -181,5 +185,46 @@ async def test_fiat_at_fill_is_what_the_rule_got(world: World) -> None:
         assert await settle_fills.waiting(session, "ETH", "EUR") == 0
     assert (await desk.look(rule))["reason"] == "nothing_to_convert"
     assert [await status_of(world, one) for one in invoices[:2]] == [("settled", "none")] * 2
+    await venues.agree()
+    await assert_sound(world)
+
+
+async def test_fiat_at_fill_that_stops_between_two_steps(world: World) -> None:
+    """ETH became USDT, and half of that EUR: a merchant parts with half, and the rest waits."""
+    await takes(world, "fiat_at_fill")
+    venues = Converting(world.context)
+    await venues.open()
+    desk = Desk(venues)
+    desk.worker = Rules(world.context, Claims(settle_fills.waiting, settle_fills.distribute))
+    rule = await desk.rule(of="fiat_at_fill")
+    await paid(world)
+    await paid(world)
+    await number_pending(world.context.database)
+    round_about = [
+        (market("ETH-USDT"), levels(("2500", "100")), levels(("2501", "100"))),
+        (market("USDT-EUR"), levels(("0.91", "500000")), levels(("0.92", "500000"))),
+    ]
+    await tell(world.context.database, "binance", round_about, HELD | {"USDT": "500000"})
+    closed = refused("market_closed")
+    venues.exchange.script.extend([Place(), Place(part=Fraction(1, 2)), closed, closed])
+    await desk.look(rule, heard=False)
+    shown = await desk.convert(rule, "partially_filled")
+    [firing] = shown["firings"]
+    assert firing["from_amount"] == "0.02"
+    brought, sold = venues.exchange.changes["USDT"], venues.exchange.changes["EUR"]
+    assert brought > 0  # half of it, which the house has
+    balances = await world.balances()
+    # What was sold on is the first one's, to the cent; the second one has all that he had.
+    assert -balances["available", "EUR"] == sold // 10**16
+    assert abs(balances["reserved", "ETH"] + FULL) < FULL // 1000
+    async with world.context.database.read() as session:
+        assert await settle_fills.waiting(session, "ETH", "EUR") == -balances["reserved", "ETH"]
+    await venues.agree()
+    await assert_sound(world)
+    venues.exchange.script.clear()
+    await desk.look(rule)
+    await desk.convert(rule)
+    # less than the market's step is left to wait
+    assert 0 <= -(await world.balances()).get(("reserved", "ETH"), 0) < 10**14
     await venues.agree()
     await assert_sound(world)

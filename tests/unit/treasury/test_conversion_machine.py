@@ -182,8 +182,13 @@ def test_whatever_the_venue_does(
     taken = sum(made.given for made in game.made if made.step == 0)
     assert 0 <= parted <= taken
     assert bool(parted) == bool(found.got)
-    if len(plan.legs) == 1 or found.status is ConversionStatus.FILLED:
+    if len(plan.legs) == 1:
         assert parted == found.given
+    else:  # no more of it than of what the first step brought, of which the house keeps the rest
+        brought = sum(made.got for made in game.made if made.step == 0)
+        sold = sum(made.given for made in game.made if made.step == 1)
+        assert parted * brought <= taken * sold
+        assert brought == 0 or (parted + 1) * brought > taken * sold
 
 
 def test_what_got_stuck_between_two_steps_was_not_exchanged() -> None:
@@ -199,7 +204,11 @@ def test_what_got_stuck_between_two_steps_was_not_exchanged() -> None:
         got=2970 * ONE,
     )  # fmt: skip
     assert reached(plan, [first, second]) == 3 * ONE // 2
-    assert reached(plan, [first, replace(second, status=OrderStatus.FILLED)]) == 3 * ONE
+    whole = replace(second, status=OrderStatus.FILLED, given=6600 * ONE, got=5940 * ONE)
+    assert reached(plan, [first, whole]) == 3 * ONE
+    # of the first step comes more, late: nobody has sold that on, and the house keeps it
+    late = replace(first, booked=4 * ONE, given=4 * ONE, got=8800 * ONE)
+    assert reached(plan, [late, whole]) == 3 * ONE
 
 
 def test_waits_while_anything_is_under_way() -> None:

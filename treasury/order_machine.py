@@ -139,14 +139,14 @@ def _shown(facts: Facts, status: VenueOrderStatus, now: datetime, windows: Windo
         due = _next(since, now, windows.soonest, windows.latest)
         return Decision(OrderStatus.UNKNOWN, Action.ASK, due, tell=True)
     agree = status is not VenueOrderStatus.OPEN and facts.booked == facts.venue_filled
-    if not agree and facts.ended_at is None:
-        if facts.written_off:
-            return _ended(OrderStatus.CANCELLED, facts, now, windows, dead=True)
+    if not agree and facts.ended_at is None and not facts.written_off:
         # It may still fill, or its word and its fills differ: neither proves the end.
         due = _next(since, now, windows.soonest, windows.latest)
         return Decision(OrderStatus.OPEN, Action.ASK, due, tell=late)
     if facts.booked >= facts.quantity:
         return Decision(OrderStatus.FILLED, Action.REST, None)
+    if not agree and facts.written_off:
+        return _ended(OrderStatus.CANCELLED, facts, now, windows, dead=True)
     if status is VenueOrderStatus.REFUSED and facts.booked == 0:
         return _ended(OrderStatus.REFUSED, facts, now, windows)
     return _ended(OrderStatus.CANCELLED, facts, now, windows)

@@ -52,6 +52,8 @@ TABLE = [
     ("another order", replace(SHOWN, differs=True, booked=10), 1, "unknown", "ask"),
     ("open, decided", replace(SHOWN, venue_status=VenueOrderStatus.OPEN, written_off=True), 121,
      "cancelled", "ask"),
+    ("filled, half in the books, decided", replace(SHOWN, booked=5, written_off=True), 121,
+     "cancelled", "ask"),
     ("another order, decided", replace(SHOWN, differs=True, booked=10, written_off=True), 1,
      "cancelled", "ask"),
     ("late word after its end", replace(SHOWN, ended_at=NOW), 60, "cancelled", "ask"),
@@ -94,6 +96,16 @@ def test_a_clock_that_is_set_forward_proves_nothing(stepped_after: float) -> Non
         facts = replace(facts, absent=facts.absent + 1, absent_since=since, absent_at=wall())
     assert found.status is OrderStatus.REFUSED
     assert passed >= (W.receive + W.engine + W.polling).total_seconds() * 0.9
+
+
+def test_a_persons_word_is_no_proof_later_either() -> None:
+    """An order that a person has ended is looked at again: nothing may take its place then."""
+    shown = replace(SHOWN, venue_status=VenueOrderStatus.OPEN, booked=5, written_off=True)
+    assert decide(shown, at(121), W).dead
+    assert decide(replace(shown, ended_at=at(121)), at(130), W).dead
+    # until the venue's own word and its fills prove it
+    proved = replace(shown, venue_status=VenueOrderStatus.CANCELLED, venue_filled=5)
+    assert not decide(replace(proved, ended_at=at(121)), at(130), W).dead
 
 
 def test_a_person_is_told_after_a_while() -> None:
@@ -143,6 +155,7 @@ def test_what_must_never_happen(facts: Facts, now: datetime) -> None:
     if found.status in ENDED and facts.ended_at is None and facts.venue_status is not None:
         agree = facts.booked == facts.venue_filled
         assert agree or facts.written_off, "ended without the fills that prove it"
+        assert agree or found.dead or found.status is OrderStatus.FILLED, "no proof of its end"
     if found.status is OrderStatus.FILLED:
         assert facts.booked >= facts.quantity
     if facts.sends and facts.venue_status is None and found.status in ENDED:

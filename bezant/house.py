@@ -13,7 +13,7 @@ from chain.endpoints import Endpoint, Endpoints
 from chain.wire import CALL
 from core.context import Context
 from core.errors import SignerAway
-from core.keccak import keccak
+from core.keccak import selector
 from core.networks import Network
 from wallets import hot
 from wallets.hot import WalletKind
@@ -22,7 +22,7 @@ from wallets.tables import HouseAddress
 
 log = structlog.get_logger()
 
-_TREASURY = "0x" + keccak(b"treasury()")[:4].hex()
+_TREASURY = "0x" + selector("treasury()").hex()
 LOOK_SECONDS = 600  # a change is visible on chain 48 h ahead
 WALLETS_SECONDS = 60  # a signer learns of new wallets when it starts
 

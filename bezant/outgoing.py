@@ -15,7 +15,7 @@ from chain.endpoints import Endpoints
 from chain.wire import BALANCE, CALL
 from core.clock import wall
 from core.errors import ChainError, Misconfigured, SignerError
-from core.keccak import keccak
+from core.keccak import keccak, selector
 from core.networks import NATIVE, Network, Token
 from wallets.addresses import checksum
 from wallets.intents import Known, Order, Payment, Payout, SweepKnown
@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 10.0
 UNUSED_NONCE = 2**62
 GAS = 100_000
 SOMEBODY = "0x" + keccak(b"bezant doctor")[12:].hex()  # nobody has its key, nothing is sent there
-_BALANCE_OF = "0x" + keccak(b"balanceOf(address)")[:4].hex() + "00" * 12
+_BALANCE_OF = "0x" + selector("balanceOf(address)").hex() + "00" * 12
 
 
 async def examine(settings: Settings) -> list[Row]:

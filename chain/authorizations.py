@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from chain.endpoints import Endpoints
 from chain.tokens import words
-from core.keccak import keccak
+from core.keccak import selector
 
-_STATE = keccak(b"authorizationState(address,bytes32)")[:4]
-_BALANCE = keccak(b"balanceOf(address)")[:4]
+_STATE = selector("authorizationState(address,bytes32)")
+_BALANCE = selector("balanceOf(address)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from chain.types import BALANCE, Batch, Block, Movement
 from chain.watch import Watch
 from chain.wire import BLOCK_BY_HASH, CALL
 from core.errors import BlockUnknown, Inconsistent
-from core.keccak import keccak
+from core.keccak import selector
 from core.networks import NATIVE, Network
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 COMPARED_PER_BLOCK = 500
 ROUND_SECONDS = 600  # CHAIN 1: every unexpired address is looked at within ten minutes
 
-_BALANCE_OF = "0x" + keccak(b"balanceOf(address)")[:4].hex()
+_BALANCE_OF = "0x" + selector("balanceOf(address)").hex()
 
 
 def measured(batch: Batch, watch: Watch) -> set[str]:

@@ -14,15 +14,15 @@ from chain.ranges import Range
 from chain.rpc import Rpc
 from chain.wire import BALANCE, CALL
 from core.errors import Inconsistent, RangeTooLarge, TimedOut
-from core.keccak import keccak
+from core.keccak import selector
 from core.networks import NATIVE
 
 CALLS = 1000  # in one request: some 5 M gas, 0.4 MB
 _LEAST = 20
 _ALONE = 100  # single calls of a batch, where Multicall3 is not deployed
-_AGGREGATE3 = "0x" + keccak(b"aggregate3((address,bool,bytes)[])")[:4].hex()
-_ETH_BALANCE = keccak(b"getEthBalance(address)")[:4].hex()
-_BALANCE_OF = keccak(b"balanceOf(address)")[:4].hex()
+_AGGREGATE3 = "0x" + selector("aggregate3((address,bool,bytes)[])").hex()
+_ETH_BALANCE = selector("getEthBalance(address)").hex()
+_BALANCE_OF = selector("balanceOf(address)").hex()
 _WORD = 32
 _PAIR = 6 * _WORD  # an encoded call: target, flag, offset, length, and two words of calldata
 
@@ -103,9 +103,9 @@ def encode(asked: Sequence[Asked], multicall: str) -> str:
 
 def _call(asked: Asked, multicall: str) -> str:
     holder, token = asked
-    target, selector = (multicall, _ETH_BALANCE) if token == NATIVE else (token, _BALANCE_OF)
+    target, function = (multicall, _ETH_BALANCE) if token == NATIVE else (token, _BALANCE_OF)
     # target, allowFailure, where the calldata begins, its length (4 + 32), itself, padded
-    return f"{target[2:]:0>64}{1:064x}{96:064x}{36:064x}{selector}{holder[2:]:0>64}{'0' * 56}"
+    return f"{target[2:]:0>64}{1:064x}{96:064x}{36:064x}{function}{holder[2:]:0>64}{'0' * 56}"
 
 
 def decode(answer: str, count: int, who: str) -> list[int | None]:

@@ -15,13 +15,13 @@ from eth_abi.exceptions import DecodingError
 from chain import views
 from chain.decode import number
 from chain.endpoints import Endpoint, Endpoints, tag
-from chain.views import DECIMALS, selector
+from chain.views import DECIMALS
 from chain.wire import BLOCK_BY_NUMBER, Header, Reply
 from core.errors import Misconfigured
 from core.networks import Feed, Network
 
-_LATEST = selector("latestRoundData()")
-_DESCRIPTION = selector("description()")
+_LATEST = views.plain("latestRoundData()")
+_DESCRIPTION = views.plain("description()")
 _ROUND = ("uint80", "int256", "uint256", "uint256", "uint80")
 
 

@@ -14,7 +14,7 @@ from chain.types import Paid
 from chain.watch import PAID, Watch
 from chain.wire import Header, Log
 from core.errors import Inconsistent
-from core.keccak import keccak
+from core.keccak import selector
 from core.networks import NATIVE
 
 _ZERO = "0x" + "00" * 20
@@ -73,7 +73,7 @@ class QuoteKeys:
 
 async def quote_keys(endpoints: Endpoints, router: str) -> QuoteKeys:
     """Raises ChainError."""
-    current, previous, until = await words(endpoints, router, *map(_selector, _KEYS))
+    current, previous, until = await words(endpoints, router, *map(selector, _KEYS))
     return QuoteKeys(address(f"{current:064x}"), address(f"{previous:064x}"), until)
 
 
@@ -83,12 +83,8 @@ async def spent(
     """Whether the quote was paid, and whether the payer's authorization for it (whose nonce is the
     quote's hash) was used or cancelled. Raises ChainError."""
     word = bytes.fromhex(quote_hash[2:])
-    state = _selector("authorizationState(address,bytes32)")
+    state = selector("authorizationState(address,bytes32)")
     holder = bytes.fromhex(payer[2:]).rjust(32, b"\0")
-    [paid] = await words(endpoints, router, _selector("isPaid(bytes32)") + word)
+    [paid] = await words(endpoints, router, selector("isPaid(bytes32)") + word)
     [used] = await words(endpoints, token, state + holder + word)
     return bool(paid), bool(used)
-
-
-def _selector(signature: str) -> bytes:
-    return keccak(signature.encode())[:4]

@@ -17,7 +17,7 @@ from chain.endpoints import Endpoints
 from chain.rpc import Rpc
 from chain.wire import CALL
 from core.errors import ChainError
-from core.keccak import keccak
+from core.keccak import keccak, selector
 
 _PERMIT = keccak(
     b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
@@ -52,7 +52,7 @@ async def abilities(endpoints: Endpoints, chain_id: int, token: str) -> Abilitie
 
     async def ask(rpc: Rpc) -> Abilities | None:
         calls = [
-            ({"to": token, "data": "0x" + (keccak(name.encode())[:4] + _NOBODY).hex()}, "latest")
+            ({"to": token, "data": "0x" + (selector(name) + _NOBODY).hex()}, "latest")
             for name in _CALLS
         ]
         replies = await rpc.replies(CALL, calls)

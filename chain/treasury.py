@@ -12,9 +12,9 @@ from chain.rpc import Rpc
 from chain.watch import TREASURY_CHANGED, Watch
 from chain.wire import CALL, LOGS, Header, Log
 from core.errors import BlockUnknown, Inconsistent
-from core.keccak import keccak
+from core.keccak import selector
 
-_TREASURY = "0x" + keccak(b"treasury()")[:4].hex()
+_TREASURY = "0x" + selector("treasury()").hex()
 
 
 async def in_force(

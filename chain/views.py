@@ -7,20 +7,20 @@ from typing import Any
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
-from eth_utils.abi import function_signature_to_4byte_selector
 
 from chain.endpoints import Endpoint, Endpoints
 from chain.rpc import classify
 from chain.wire import BLOCK_BY_NUMBER, CALL, Header, Reply
 from core.errors import BlockUnknown, ChainError, EndpointFailed
+from core.keccak import selector
 
 
-def selector(signature: str) -> str:
+def plain(signature: str) -> str:
     """Calldata of a view without arguments."""
-    return "0x" + function_signature_to_4byte_selector(signature).hex()
+    return "0x" + selector(signature).hex()
 
 
-DECIMALS = selector("decimals()")
+DECIMALS = plain("decimals()")
 _REVERTED = ("revert", "out of gas", "invalid opcode", "stack")  # the contract's, not the node's
 
 

@@ -10,3 +10,8 @@ def keccak(data: bytes) -> bytes:
     """32 bytes."""
     digest: bytes = keccak_256(data).digest()
     return digest
+
+
+def selector(signature: str) -> bytes:
+    """The four bytes by which calldata says what it calls: `transfer(address,uint256)`."""
+    return keccak(signature.encode())[:4]

@@ -13,12 +13,12 @@ import msgspec
 from chain.endpoints import Endpoints
 from chain.wire import CALL
 from core.errors import ChainError
-from core.keccak import keccak
+from core.keccak import selector
 from risk.verdicts import Outcome
 
 ORACLE = "oracle"
 PROVIDER = "provider"
-_IS_SANCTIONED = keccak(b"isSanctioned(address)")[:4].hex()
+_IS_SANCTIONED = selector("isSanctioned(address)").hex()
 _TRUE, _FALSE = "0x" + "1".rjust(64, "0"), "0x" + "0" * 64
 _LONGEST_ANSWER = 65_536
 

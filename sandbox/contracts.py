@@ -11,7 +11,7 @@ from typing import Any
 from eth_abi.abi import encode
 from eth_abi.grammar import parse
 
-from core.keccak import keccak
+from core.keccak import keccak, selector
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "contracts" / "artifacts"
@@ -54,14 +54,14 @@ def call(signature: str, *arguments: Any) -> str:
     """Calldata: `mint(address,uint256)` and its arguments; structs are tuples, in both."""
     types = signature[signature.index("(") :]
     names = [one.to_type_str() for one in parse(types).components] if arguments else []
-    return "0x" + (keccak(signature.encode())[:4] + encode(names, arguments)).hex()
+    return "0x" + (selector(signature) + encode(names, arguments)).hex()
 
 
 def together(calls: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """Several (contract, calldata) as one of Multicall3's: one transaction, so one block."""
     packed = [(to, bytes.fromhex(data[2:])) for to, data in calls]
-    selector = keccak(b"aggregate((address,bytes)[])")[:4]
-    return MULTICALL, "0x" + (selector + encode(["(address,bytes)[]"], [packed])).hex()
+    aggregate = selector("aggregate((address,bytes)[])")
+    return MULTICALL, "0x" + (aggregate + encode(["(address,bytes)[]"], [packed])).hex()
 
 
 def payer() -> str:

@@ -33,7 +33,7 @@ from core import ids
 from core.clock import Clock, wall
 from core.context import Context
 from core.db import Database
-from core.keccak import keccak
+from core.keccak import keccak, selector
 from core.listen import Listener
 from core.money import crypto
 from core.networks import NATIVE, Catalog, Feed, Network, Tier, Token, Traces
@@ -69,7 +69,7 @@ def artifact(name: str) -> dict[str, Any]:
 def calldata(signature: str, *values: Any) -> str:
     """`transfer(address,uint256)` and values -> 0x calldata."""
     types = re.findall(r"[^(),]+(?:\[\])?", signature[signature.index("(") :])
-    return "0x" + (keccak(signature.encode())[:4] + encode(types, values)).hex()
+    return "0x" + (selector(signature) + encode(types, values)).hex()
 
 
 class RpcError(Exception):
@@ -433,11 +433,11 @@ class World:
         self, token: str, salts: Sequence[bytes], *, sender: int = 5, network: int = 0
     ) -> str:
         where = "0x" + "00" * 20 if token == NATIVE else token
-        name = b"sweep((address,uint256,bytes32[])[],uint256)"
+        name = "sweep((address,uint256,bytes32[])[],uint256)"
         packed = encode(
             ["(address,uint256,bytes32[])[]", "uint256"], [[(where, 0, salts)], 300_000]
         )
-        data = "0x" + (keccak(name)[:4] + packed).hex()
+        data = "0x" + (selector(name) + packed).hex()
         node, deployed = self.at(network)
         return await node.send(deployed.factory, data=data, sender=sender, gas=3_000_000)
 

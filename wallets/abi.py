@@ -8,7 +8,7 @@ from typing import Any
 from eth_abi import abi
 from eth_abi.exceptions import DecodingError, EncodingError
 
-from core.keccak import keccak
+from core.keccak import selector
 
 
 def encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
@@ -33,7 +33,7 @@ def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
 def call_data(signature: str, *arguments: object) -> bytes:
     """`transfer(address,uint256)` and its arguments -> calldata. Raises ValueError."""
     kinds = _split(signature[signature.index("(") + 1 : -1])
-    return keccak(signature.encode())[:4] + encode(kinds, arguments)
+    return selector(signature) + encode(kinds, arguments)
 
 
 def _split(kinds: str) -> list[str]:

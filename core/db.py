@@ -164,12 +164,8 @@ class Database:
                     self._idle.append((connection, monotonic()))
                 else:  # broken, or cancelled in the middle
                     await connection.close()
-                if monotonic() - self._idle_since() > self._idle_seconds:
+                if self._idle and monotonic() - self._idle[0][1] > self._idle_seconds:
                     await self._idle.pop(0)[0].close()
-
-    def _idle_since(self) -> float:
-        """Of the connection that was not needed for the longest time."""
-        return self._idle[0][1] if self._idle else monotonic()
 
     async def connect_alone(self) -> Raw:
         """A psycopg connection of its own, outside the pool, autocommit: LISTEN, advisory locks."""

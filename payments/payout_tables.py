@@ -74,9 +74,8 @@ class Payout(Base):
     reference: Mapped[str | None] = mapped_column(Text)
     initiator: Mapped[Str]  # key_...: of the merchant, also for what a customer asked him for
     # judged by the worker's step
-    address_kind: Mapped[str | None] = mapped_column(
-        Text
-    )  # risk.rules.AddressKind; null: not known
+    # an AddressKind of the rules, null where the chain has not said
+    address_kind: Mapped[str | None] = mapped_column(Text)
     screening: Mapped[str | None] = mapped_column(Text)  # accept, hold, reject
     policy: Mapped[str | None] = mapped_column(Text)  # allow, approve, block
     rule: Mapped[str | None] = mapped_column(Text)  # the rule that fired
@@ -197,9 +196,8 @@ class Approval(Base):
     nonce: Mapped[Units]  # used once
     needed: Mapped[int] = mapped_column(Integer)
     approvers: Mapped[list[str]] = mapped_column(JSONB)  # as the signer names them, lower case
-    address_kind: Mapped[str | None] = mapped_column(
-        Text
-    )  # of the destination, as approvers saw it
+    # of the destination, as approvers saw it
+    address_kind: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[Moment]
     expires_at: Mapped[Moment]
 

@@ -70,9 +70,8 @@ class PolicyRequest(Base):
     house_value: Mapped[int | None] = mapped_column(BaseUnits)
     known: Mapped[bool] = mapped_column(Boolean)
     group: Mapped[str | None] = mapped_column(Text)
-    address_kind: Mapped[str | None] = mapped_column(
-        Text
-    )  # risk.rules.AddressKind; null: not known
+    # an AddressKind of the rules, null where the chain has not said
+    address_kind: Mapped[str | None] = mapped_column(Text)
     at: Mapped[Moment]
     effect: Mapped[Str]
     needed: Mapped[int] = mapped_column(SmallInteger)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -156,13 +157,19 @@ async def test_overpaid_and_late_money_stays_crypto(world: World) -> None:
     await assert_sound(world)
 
 
-async def test_fiat_at_fill_is_what_the_rule_got(world: World) -> None:
+async def at_fill(world: World) -> tuple[Converting, Desk, UUID]:
+    """Merchants settle at the fill, by this rule."""
     await takes(world, "fiat_at_fill")
     venues = Converting(world.context)
     await venues.open()
     desk = Desk(venues)
     desk.worker = Rules(world.context, Claims(settle_fills.waiting, settle_fills.distribute))
     rule = await desk.rule(of="fiat_at_fill")
+    return venues, desk, rule
+
+
+async def test_fiat_at_fill_is_what_the_rule_got(world: World) -> None:
+    venues, desk, rule = await at_fill(world)
     invoices = [await paid(world) for _ in range(3)]
     await number_pending(world.context.database)
     assert (await world.balances())["reserved", "ETH"] == -3 * FULL
@@ -191,12 +198,7 @@ async def test_fiat_at_fill_is_what_the_rule_got(world: World) -> None:
 
 async def test_fiat_at_fill_that_stops_between_two_steps(world: World) -> None:
     """ETH became USDT, and half of that EUR: a merchant parts with half, and the rest waits."""
-    await takes(world, "fiat_at_fill")
-    venues = Converting(world.context)
-    await venues.open()
-    desk = Desk(venues)
-    desk.worker = Rules(world.context, Claims(settle_fills.waiting, settle_fills.distribute))
-    rule = await desk.rule(of="fiat_at_fill")
+    venues, desk, rule = await at_fill(world)
     await paid(world)
     await paid(world)
     await number_pending(world.context.database)

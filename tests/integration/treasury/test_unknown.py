@@ -218,7 +218,8 @@ async def test_fills_prove_the_end_and_not_the_venues_word(desk: Converting) -> 
     await desk.agree()
 
 
-async def test_fills_that_are_never_listed_are_a_break(desk: Converting) -> None:
+async def never_listed(desk: Converting) -> UUID:
+    """An order that the venue has filled without listing its fills, when a person was told."""
     desk.exchange.unlisted = 1000
     number = await desk.start(sell_eth())
 
@@ -227,6 +228,11 @@ async def test_fills_that_are_never_listed_are_a_break(desk: Converting) -> None
         return await breaks(desk) == [("timing", "open")]
 
     await eventually(told)
+    return number
+
+
+async def test_fills_that_are_never_listed_are_a_break(desk: Converting) -> None:
+    number = await never_listed(desk)
     assert (await desk.show(number))["legs"][0]["status"] == "open"
     desk.exchange.unlisted = 0
     await desk.until(number, "filled")
@@ -235,14 +241,7 @@ async def test_fills_that_are_never_listed_are_a_break(desk: Converting) -> None
 
 async def test_fills_that_are_never_listed_end_by_a_persons_word(desk: Converting) -> None:
     """As the Break says: nothing follows from the order any more, and its funds are free."""
-    desk.exchange.unlisted = 1000
-    number = await desk.start(sell_eth())
-
-    async def told() -> bool:
-        await desk.work()
-        return await breaks(desk) == [("timing", "open")]
-
-    await eventually(told)
+    number = await never_listed(desk)
     assert await holds(desk) == {("binance", "ETH"): 2 * ONE}
     await resolve(desk)
     await desk.until(number, "failed", "cancelled")

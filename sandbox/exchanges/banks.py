@@ -22,13 +22,12 @@ class Banks:
         self._accounts = accounts
         self._store = store
         self._now = now
-        found = sorted(store.load(SimFiatDeposit), key=lambda deposit: deposit.at)
-        self._deposits = {deposit.id: deposit for deposit in found}
+        self._deposits = {deposit.id: deposit for deposit in store.load(SimFiatDeposit)}
 
     @property
     def deposits(self) -> list[SimFiatDeposit]:
-        """Oldest first."""
-        return list(self._deposits.values())
+        """Oldest first; of one millisecond in the same order before a restart and after it."""
+        return sorted(self._deposits.values(), key=lambda deposit: (deposit.at, deposit.id))
 
     @property
     def assets(self) -> list[str]:

@@ -16,7 +16,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from api import paging, queries, schemas
 from api.auth import require
 from api.idempotency import once
-from core import ids
+from core import clock, ids
 from core.context import Context
 from core.errors import Invalid, NotFound, TooMany
 from merchants.keys import Principal
@@ -72,9 +72,14 @@ class Redelivery(schemas.Body):
 
 
 class Redelivered(schemas.Shown):
+    """An act, not kept: its id is the event's. `delivery_ids`: what carries the event now."""
+
+    id: str
     object: Literal["webhook_redelivery"]
     event: str
     deliveries: int
+    delivery_ids: list[str]
+    created_at: schemas.Time
 
 
 @router.get("", response_model=Feed)
@@ -177,9 +182,16 @@ async def redeliver(
             if found.merchant_id is None:  # the house's own are told to nobody
                 raise NotFound("no such webhook endpoint")
             endpoint = await endpoints.find(session, found.merchant_id, wanted)
-        count = await deliveries.redeliver(session, found.id, endpoint, context.clock.now())
-        shown = {"object": "webhook_redelivery", "event": ids.show("evt", found.id)}
-        return 202, {**shown, "deliveries": count}
+        now = context.clock.now()
+        made = await deliveries.redeliver(session, found.id, endpoint, now)
+        return 202, {
+            "id": ids.show("evt", found.id),
+            "object": "webhook_redelivery",
+            "event": ids.show("evt", found.id),
+            "deliveries": len(made),
+            "delivery_ids": [ids.show("dlv", one) for one in made],
+            "created_at": clock.show(now),
+        }
 
     return await once(request, caller, do)
 

@@ -13,24 +13,37 @@ from api.auth import Operator
 from core import clock
 from core.context import Context
 from core.networks import Network
-from payments.tables import NetworkCursor
+from payments.tables import BlockRow, NetworkCursor
 from wallets.addresses import checksum
 
 router = APIRouter(prefix="/v1/networks", tags=["Networks"])
+
+# Of the block that a network is followed from: it is the first one kept.
+_FIRST = (
+    select(BlockRow.timestamp)
+    .where(BlockRow.network == NetworkCursor.network)
+    .order_by(BlockRow.number)
+    .limit(1)
+    .scalar_subquery()
+)
 
 
 @router.get("", response_model=schemas.Page[schemas.Network])
 async def list_all(request: Request, caller: Operator) -> Response:
     context: Context = request.app.state.context
     async with context.database.read() as session:
-        cursors = {row.network: row for row in await session.scalars(select(NetworkCursor))}
+        rows = await session.execute(select(NetworkCursor, _FIRST))
+        found = {cursor.network: (cursor, first) for cursor, first in rows}
     now = context.clock.now()
     networks = context.catalog.networks.values()
-    return paging.list_json([show(n, cursors.get(n.id), now) for n in networks], has_more=False)
+    shown = [show(network, *found.get(network.id, (None, None)), now) for network in networks]
+    return paging.list_json(shown, has_more=False)
 
 
-def show(network: Network, cursor: NetworkCursor | None, now: datetime) -> dict[str, Any]:
-    """A network's JSON; what nobody has followed yet is null."""
+def show(
+    network: Network, cursor: NetworkCursor | None, first: datetime | None, now: datetime
+) -> dict[str, Any]:
+    """A network's JSON; what nobody has followed yet is null. `first`: its first block's time."""
     return {
         "id": network.id,
         "object": "network",
@@ -54,6 +67,7 @@ def show(network: Network, cursor: NetworkCursor | None, now: datetime) -> dict[
             }
             for token in network.tokens
         ],
+        "created_at": first and clock.show(first),
     }
 
 

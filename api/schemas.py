@@ -224,6 +224,7 @@ class Network(Shown):
     halted: str | None = Field(description="Why nothing is credited, if so.")
     endpoints: list[dict[str, Any]]
     assets: list[dict[str, Any]]
+    created_at: Time | None = Field(description="Of the block that it is followed from.")
 
 
 class Price(Shown):

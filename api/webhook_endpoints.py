@@ -13,7 +13,7 @@ from api import paging, queries, schemas
 from api.auth import merchant_of, require
 from api.idempotency import once
 from api.paging import Page
-from core import ids
+from core import clock, ids
 from core.context import Context
 from merchants.keys import Principal
 from webhooks import deliveries, endpoints
@@ -97,11 +97,15 @@ class Delivery(schemas.Shown):
 
 
 class Replay(schemas.Shown):
-    """How many events are sent again."""
+    """An act, not kept: its id is the endpoint's. `events` are sent again, each by one of
+    `delivery_ids`."""
 
+    id: str
     object: Literal["webhook_replay"]
     endpoint: str
     events: int
+    delivery_ids: list[str]
+    created_at: schemas.Time
 
 
 @router.post("", status_code=201, response_model=NewlyMadeEndpoint)
@@ -204,8 +208,15 @@ async def replay(endpoint: str, body: Window, request: Request, caller: Writer) 
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:
         found = await endpoints.find(session, caller.merchant_id, ids.read("whe", endpoint))
-        count = await deliveries.replay(session, found, body.since, body.until, context.clock.now())
-        shown = {"object": "webhook_replay", "endpoint": ids.show("whe", found.id)}
-        return 202, {**shown, "events": count}
+        now = context.clock.now()
+        made = await deliveries.replay(session, found, body.since, body.until, now)
+        return 202, {
+            "id": ids.show("whe", found.id),
+            "object": "webhook_replay",
+            "endpoint": ids.show("whe", found.id),
+            "events": len(made),
+            "delivery_ids": [ids.show("dlv", one) for one in made],
+            "created_at": clock.show(now),
+        }
 
     return await once(request, caller, do)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core import clock, ids
 from core.db import raw
 from core.errors import Conflict, Invalid, NotFound
+from core.listen import notify
 from core.pages import newest_first
 from webhooks.events import LISTENS
 from webhooks.tables import Delivery, DeliveryAttempt, Event, WebhookEndpoint
@@ -45,23 +46,24 @@ with wanted as (
 ), sooner as (
     update deliveries d set due_at = least(d.due_at, %(now)s) from wanted w
     where d.event_id = w.event_id and d.endpoint_id = w.endpoint_id and d.status = 'pending'
-    returning d.event_id, d.endpoint_id
+    returning d.id, d.event_id, d.endpoint_id
 ), queued as (
     insert into deliveries (id, event_id, endpoint_id, status, attempts, due_at, created_at)
     select id, event_id, endpoint_id, 'pending', 0, %(now)s, %(now)s from wanted w
     where not exists (
         select from sooner s where s.event_id = w.event_id and s.endpoint_id = w.endpoint_id)
+    returning id
 )
-select pg_notify('deliveries', '')
+select id from sooner union all select id from queued order by id
 """
 
 
 async def redeliver(
     session: AsyncSession, event_id: UUID, endpoint: WebhookEndpoint | None, now: datetime
-) -> int:
+) -> list[UUID]:
     """Sends an event again now, under its own id: to `endpoint`, or to all that hear of it.
 
-    Returns how many deliveries that makes. Raises Conflict for a disabled endpoint.
+    Returns the deliveries that do it, one an endpoint. Raises Conflict for a disabled endpoint.
     """
     if endpoint is not None:
         _check_enabled(endpoint)
@@ -69,8 +71,7 @@ async def redeliver(
     else:
         cursor = await (await raw(session)).execute(_OF_EVENT, [event_id])
         pairs = await cursor.fetchall()
-    await _again(session, pairs, now)
-    return len(pairs)
+    return await _again(session, pairs, now)
 
 
 async def replay(
@@ -79,10 +80,11 @@ async def replay(
     since: datetime,
     until: datetime,
     now: datetime,
-) -> int:
+) -> list[UUID]:
     """Sends all events of [since, until) again that the endpoint hears of, under their own ids.
 
-    Returns how many. Raises Invalid for a window above 10,000 events, Conflict when disabled.
+    Returns the deliveries that do it, one an event. Raises Invalid for a window above 10,000
+    events, Conflict when disabled.
     """
     _check_enabled(endpoint)
     if since >= until:
@@ -93,8 +95,7 @@ async def replay(
     pairs = await cursor.fetchall()
     if len(pairs) > MOST_REPLAYED:
         raise Invalid.of("until", f"the window holds more than {MOST_REPLAYED:,} events")
-    await _again(session, pairs, now)
-    return len(pairs)
+    return await _again(session, pairs, now)
 
 
 def _check_enabled(endpoint: WebhookEndpoint) -> None:
@@ -102,17 +103,21 @@ def _check_enabled(endpoint: WebhookEndpoint) -> None:
         raise Conflict("the webhook endpoint is disabled", code="endpoint_disabled")
 
 
-async def _again(session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]], now: datetime) -> None:
-    if pairs:
-        await (await raw(session)).execute(
-            _AGAIN,
-            {
-                "ids": [ids.new() for _ in pairs],
-                "events": [pair[0] for pair in pairs],
-                "endpoints": [pair[1] for pair in pairs],
-                "now": now,
-            },
-        )
+async def _again(
+    session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]], now: datetime
+) -> list[UUID]:
+    if not pairs:
+        return []
+    values = {
+        "ids": [ids.new() for _ in pairs],
+        "events": [pair[0] for pair in pairs],
+        "endpoints": [pair[1] for pair in pairs],
+        "now": now,
+    }
+    cursor = await (await raw(session)).execute(_AGAIN, values)
+    found = [row[0] for row in await cursor.fetchall()]
+    await notify(session, "deliveries")
+    return found
 
 
 async def page(

@@ -93,7 +93,7 @@ async def test_pages_walk_through_all_newest_first(world: World) -> None:
 
 async def test_networks_tell_how_far_they_are_followed(world: World) -> None:
     page = (await world.operator.get("/v1/networks")).json
-    assert page["data"][0]["height"] is None
+    assert (page["data"][0]["height"], page["data"][0]["created_at"]) == (None, None)
     followed = world.context.clock.now() - timedelta(seconds=42)
     async with world.context.database.begin() as session:
         await session.execute(
@@ -106,6 +106,14 @@ async def test_networks_tell_how_far_they_are_followed(world: World) -> None:
                 "followed": followed,
                 "endpoints": '[{"url_host": "node.example:8545", "score": 88}]',
             },
+        )
+        await session.execute(
+            text(
+                "insert into blocks select :network, n, '0x', '0x',"
+                " cast(:first as timestamptz) + (n - 89) * interval '1 hour', 'none'"
+                " from unnest(array[90, 89]) n"
+            ),
+            {"network": NETWORK, "first": followed},
         )
     network = (await world.operator.get("/v1/networks")).json["data"][0]
     assert 42 <= network.pop("lag_seconds") <= 47
@@ -136,4 +144,5 @@ async def test_networks_tell_how_far_they_are_followed(world: World) -> None:
                 "decimals": 6,
             },
         ],
+        "created_at": clock.show(followed),
     }

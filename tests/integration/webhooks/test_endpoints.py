@@ -135,7 +135,16 @@ async def test_redeliver_sends_the_same_event_again(world: World, receiver: Rece
         [first] = await receiver.gets(1)
         await until(world.context, PENDING, 0)  # one under way is not doubled
         answer = await world.one.post(f"/v1/events/{first.id}/redeliver")
-        assert (answer.status, answer.json["deliveries"]) == (202, 1)
+        log = (await world.one.get(f"{PATH}/{endpoint['id']}/deliveries")).json["data"]
+        assert answer.status == 202
+        assert answer.json == {
+            "id": first.id,
+            "object": "webhook_redelivery",
+            "event": first.id,
+            "deliveries": 1,
+            "delivery_ids": [log[0]["id"]],
+            "created_at": log[0]["created_at"],
+        }
         again = (await receiver.gets(2))[1]
         assert (again.id, again.body) == (first.id, first.body)
         Webhook(endpoint["secret"]).verify(again.body, again.headers)
@@ -158,7 +167,9 @@ async def test_redeliver_brings_a_waiting_retry_forward(world: World, receiver: 
         [first] = await receiver.gets(1)
         await until(world.context, "select max(attempts) from deliveries", 1)
         receiver.answer = says(200)
-        await world.one.post(f"/v1/events/{first.id}/redeliver")
+        [waiting] = await rows(world.context, "select id from deliveries")
+        answer = await world.one.post(f"/v1/events/{first.id}/redeliver")
+        assert answer.json["delivery_ids"] == [ids.show("dlv", waiting[0])]
         await receiver.gets(2)
         await until(world.context, PENDING, 0)
     assert await rows(world.context, "select attempts, status from deliveries") == [
@@ -181,6 +192,10 @@ async def test_replay_sends_a_window_again_in_order(world: World, receiver: Rece
     await sequence.number_pending(context.database)
     answer = await world.one.post(path, window)
     assert (answer.status, answer.json["events"]) == (202, 3)
+    log = (await world.one.get(f"{PATH}/{endpoint['id']}/deliveries")).json["data"]
+    assert [d["id"] for d in log] == answer.json["delivery_ids"][::-1]
+    assert answer.json["id"] == endpoint["id"]
+    assert answer.json["created_at"] == log[0]["created_at"]
     async with delivering(context, per_endpoint=1):
         await receiver.gets(3)
         await until(context, PENDING, 0)

@@ -32,11 +32,12 @@ _FIRST = (
 async def list_all(request: Request, caller: Operator) -> Response:
     context: Context = request.app.state.context
     async with context.database.read() as session:
-        rows = await session.execute(select(NetworkCursor, _FIRST))
-        found = {cursor.network: (cursor, first) for cursor, first in rows}
+        rows = (await session.execute(select(NetworkCursor, _FIRST))).all()
+    cursors = {cursor.network: cursor for cursor, _ in rows}
+    firsts = {cursor.network: first for cursor, first in rows}
     now = context.clock.now()
     networks = context.catalog.networks.values()
-    shown = [show(network, *found.get(network.id, (None, None)), now) for network in networks]
+    shown = [show(n, cursors.get(n.id), firsts.get(n.id), now) for n in networks]
     return paging.list_json(shown, has_more=False)
 
 

@@ -190,3 +190,5 @@ async def test_every_operation_documents_its_refusals(world: World) -> None:
             wanted |= {"400", "409", "413"}
         assert wanted <= set(operation["responses"]), (method, path)
         assert operation["security"]
+        media = {kind for a in operation["responses"].values() for kind in a.get("content", ())}
+        assert ("text/event-stream" in media) is (path == "/v1/events/stream"), path

@@ -85,7 +85,8 @@ class ResolveRequest(schemas.Body):
     """`explained` posts nothing. The others make the books take what is there: an execution at a
     venue with both assets and its fee (`book_trade`), anything else against `expense:losses`
     (`write_off`; what a move cost: `expense:exchange_fees`), `suspense` (`book_to_suspense`) or
-    `equity` (`owner_funds`)."""
+    `equity` (`owner_funds`). `write_off` of a move that is late books what is in transit at that
+    moment and ends the move, also after `explained`."""
 
     resolution: Literal["explained", "book_trade", "write_off", "book_to_suspense", "owner_funds"]
     note: Note
@@ -145,7 +146,9 @@ async def acknowledge(
 async def resolve(
     break_id: str, request: Request, caller: Writer, body: ResolveRequest
 ) -> Response:
-    """Closes it by a person's word, with an entry where money is to be booked."""
+    """Closes it by a person's word, with an entry where money is to be booked. 409
+    `already_resolved`, `not_allowed` (it names what is), `booked_already`; of a move that is late
+    `not_in_transit` and, while our transaction is not confirmed, `transaction_not_final`."""
     context: Context = request.app.state.context
 
     async def do(session: AsyncSession) -> tuple[int, dict[str, Any]]:

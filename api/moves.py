@@ -51,7 +51,8 @@ class SafeTransaction(schemas.Shown):
 
 
 class Move(schemas.Shown):
-    """`reason` says why it does not go on: `order_at_venue` and `order_at_bank` wait for a person.
+    """`reason` says why it does not go on: `order_at_venue` and `order_at_bank` wait for a person,
+    `late` is a Break, `written_off` what a person has made of one.
     `fee` is the venue's, in the asset. `safe`: what the
     treasury's owner is to send, where its key is not our signer's."""
 

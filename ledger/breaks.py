@@ -78,6 +78,8 @@ async def open_break(
             index_where=text("status <> 'resolved'"),
             set_={
                 "kind": difference.kind.value,
+                "place": difference.place,
+                "asset": difference.asset,
                 "expected": difference.expected,
                 "actual": difference.actual,
                 "facts": difference.facts,

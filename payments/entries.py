@@ -90,7 +90,7 @@ def house(row: HouseMovement, now: datetime, *, reverse: bool = False) -> Entry:
     if row.meaning == "swept":
         kind = Kind.SWEEP_REVERSED if reverse else Kind.SWEEP
         source = place(row.network, Role.DEPOSITS)
-    elif row.meaning == "arrived" or row.meaning.startswith(FROM):
+    elif row.meaning in ("arrived", "found") or row.meaning.startswith(FROM):
         kind = Kind.MOVE_REVERSED if reverse else Kind.MOVE_ARRIVED
         source = _origin(row)
     else:
@@ -132,4 +132,4 @@ def _origin(row: HouseMovement) -> str:
     move = ids.read("mov", row.reference or "")
     if move is None:
         raise LedgerError(f"{row.reference} is no move")
-    return transit(move)
+    return LOSSES if row.meaning == "found" else transit(move)

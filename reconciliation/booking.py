@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
+from core import ids
 from ledger.accounts import EQUITY, EXCHANGE_FEES, LOSSES, SUSPENSE, Role
 from ledger.breaks import BreakKind
 from ledger.journal import Kind, Posting, transfer
@@ -30,7 +32,8 @@ class Resolution(StrEnum):
     WRITE_OFF = "write_off"
     """The books take what is there; the difference is the house's loss or gain
     (`expense:losses`), or, of a move that arrived with less, what it cost
-    (`expense:exchange_fees`)."""
+    (`expense:exchange_fees`). Of a move that does not arrive it is what is in transit at this
+    moment, and the move is over."""
     BOOK_TO_SUSPENSE = "book_to_suspense"
     """The books take what is there; the difference waits in `suspense` for what it was."""
     OWNER_FUNDS = "owner_funds"
@@ -118,10 +121,26 @@ def is_trade(row: BreakRow) -> bool:
     return row.kind != BreakKind.MISSING_IN_LEDGER or not row.facts["booked"]
 
 
+def move_of(row: BreakRow) -> UUID | None:
+    """The move that it is about, by its own account or a bank's."""
+    name, _, reference = row.key.partition(":")
+    return ids.read("mov", reference) if name in ("move", "bank_claim") else None
+
+
+def is_late(row: BreakRow) -> bool:
+    """Whether it is about a move of which something is in transit, and does not arrive."""
+    is_under_way = row.kind == BreakKind.TIMING and row.place.startswith("transit:")
+    return is_under_way and bool(row.actual) and move_of(row) is not None
+
+
 def open_to(row: BreakRow) -> list[Resolution]:
-    """All that it may be resolved by now."""
+    """All that it may be resolved by now. What was explained of a move that is late may have been
+    hope."""
     if row.status == "resolved":
-        return []
+        was_explained = row.resolution == Resolution.EXPLAINED
+        return [Resolution.WRITE_OFF] if was_explained and is_late(row) else []
+    if is_late(row):
+        return [Resolution.EXPLAINED, Resolution.WRITE_OFF]
     if is_trade(row):
         return [Resolution.EXPLAINED, Resolution.BOOK_TRADE]
     found = booking(row)

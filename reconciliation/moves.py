@@ -14,11 +14,12 @@ from core.ids import show
 from exchanges.types import Venue, VenueDeposit, VenueWithdrawal
 from reconciliation import venue_books
 from reconciliation.venue_books import Absent, KnownTransfers
-from treasury.move_machine import OVER, Way
+from treasury.move_machine import OVER, MoveStatus, Way
 
 # Those that these transfers may be, and those that the venue should have shown by now.
 _MOVES = """
-select id, way, asset, venue_id, tx_hash, status, booked, booked_fee, bookings, sent_at from moves
+select id, way, asset, venue_id, tx_hash, status, booked, booked_fee, bookings, sent_at, due_at
+from moves
 where venue = %(venue)s and way = any(%(ways)s) and (
     venue_id = any(%(ids)s) or tx_hash = any(%(hashes)s) or status <> all(%(over)s)
     or sent_at >= %(since)s)
@@ -41,6 +42,7 @@ class _Move:
     booked_fee: int
     bookings: int
     sent_at: datetime | None
+    due_at: datetime | None
 
     @property
     def direction(self) -> str:
@@ -50,6 +52,13 @@ class _Move:
     def effect(self) -> int:
         """On our account at the venue, as far as it is booked."""
         return self.booked if self.way in INTO else -(self.booked + self.booked_fee)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it will book by itself what shows up: also one that failed, or was written off,
+        for a while."""
+        is_failed = self.status == MoveStatus.FAILED
+        return self.status not in set(OVER) or (is_failed and self.due_at is not None)
 
     @property
     def client_ids(self) -> set[str]:
@@ -91,7 +100,7 @@ async def known(
         # Its corrections (a fee that was told late, a failure) have keys of their own.
         if move.bookings > 1 or (name not in booked and move.effect):
             booked[name] = move.effect + corrected.get(name, 0)
-        if move.status not in set(OVER):
+        if move.is_watched:
             awaited.add(name)
     absent = []
     for m in moves:

@@ -21,7 +21,8 @@ from ledger.breaks import break_json
 from ledger.journal import Entry, post
 from ledger.tables import BreakRow, PostingRow
 from reconciliation import trades
-from reconciliation.booking import Resolution, booking, is_trade, open_to
+from reconciliation.booking import Resolution, booking, is_late, is_trade, move_of, open_to
+from treasury import move_ending
 from webhooks.events import NewEvent, emit
 
 _HOLDING = text("""
@@ -35,7 +36,7 @@ async def find(session: AsyncSession, break_id: UUID | None, *, lock: bool = Fal
     """Raises NotFound."""
     query = select(BreakRow).where(BreakRow.id == break_id)
     if lock:
-        query = query.with_for_update()
+        query = query.with_for_update().execution_options(populate_existing=True)
     row = (await session.scalars(query)).one_or_none() if break_id else None
     if row is None:
         raise NotFound("no such break")
@@ -106,7 +107,8 @@ async def acknowledge(
 ) -> dict[str, Any]:
     """Somebody looks after it; another one may take it over. Raises NotFound, Conflict."""
     row = await find(session, break_id, lock=True)
-    _refuse_resolved(row)
+    if row.status == "resolved":
+        raise _resolved(row)
     row.status, row.owner = "acknowledged", owner
     row.acknowledged_at = row.acknowledged_at or context.clock.now()
     if note is not None:
@@ -125,13 +127,18 @@ async def resolve(
     by: str,
 ) -> dict[str, Any]:
     """Closes it by a person's word. Raises NotFound, Invalid `unknown_resolution`, and Conflict
-    `already_resolved`, `not_allowed` or `booked_already`."""
+    `already_resolved`, `not_allowed`, `booked_already`, and of a move that is late
+    `not_in_transit` or `transaction_not_final`."""
     if resolution not in set(Resolution):
         known = ", ".join(one.value for one in Resolution)
         raise Invalid.of("resolution", f"is one of {known}", code="unknown_resolution")
     chosen = Resolution(resolution)
+    move = move_of(await find(session, break_id)) if chosen is not Resolution.EXPLAINED else None
+    if move is not None:
+        await move_ending.lock(session, move)
     row = await find(session, break_id, lock=True)
-    _refuse_resolved(row)
+    if row.status == "resolved" and chosen not in open_to(row):
+        raise _resolved(row)
     now = context.clock.now()
     if chosen is not Resolution.EXPLAINED:
         await _book(session, context, row, chosen, by=by, note=note)
@@ -139,6 +146,8 @@ async def resolve(
     row.resolved_at, row.resolved_by = now, by
     row.owner = row.owner or by
     await session.flush()
+    if move is not None:
+        await move_ending.end(session, context, move)
     [answer] = await shown(session, context, [row])
     await emit(session, [NewEvent(None, "break.resolved", answer["id"], answer)], now)
     return answer
@@ -163,9 +172,14 @@ async def _book(
     if is_trade(row):
         row.entry_id = await trades.take(session, context, row, evidence)
         return
+    name = ids.show("brk", row.id)
+    if is_late(row) and (move := move_of(row)) is not None:
+        row.entry_id = await move_ending.write_off(
+            session, context, move, f"break:{name}", evidence
+        )
+        return
     found = booking(row)
     assert found is not None and row.asset is not None  # noqa: S101, PT018  (`open_to` looked)
-    name = ids.show("brk", row.id)
     entry = Entry(
         id=ids.new(),
         key=found.key or f"break:{name}",
@@ -189,6 +203,5 @@ async def _book(
         await session.execute(_HOLDING, values)
 
 
-def _refuse_resolved(row: BreakRow) -> None:
-    if row.status == "resolved":
-        raise Conflict(f"resolved already: {row.resolution}", code="already_resolved")
+def _resolved(row: BreakRow) -> Conflict:
+    return Conflict(f"resolved already: {row.resolution}", code="already_resolved")

@@ -69,6 +69,7 @@ async def leaving(session: AsyncSession, account: str) -> list[Claim]:
             on=row.created_at.date(),
             alone=True,
             is_due=bool(row.checked or row.booked),
+            credited=row.id in left,
         )
         for row in rows
         if left.get(row.id, -1) < 0

@@ -49,7 +49,8 @@ class OpenLine:
 class Claim:
     """What left somewhere on that day and should show, or (negative) what the bank was asked to
     pay. `reference` is its TypeID. `by_name`: nothing but its name in a line makes it that.
-    `alone`: it is one line, and no other claim's. `is_due`: a statement should show it."""
+    `alone`: it is one line, and no other claim's. `is_due`: a statement should show it. `credited`:
+    the other side has it already."""
 
     reference: str
     amount: int
@@ -57,6 +58,7 @@ class Claim:
     by_name: bool = False
     alone: bool = False
     is_due: bool = True
+    credited: bool = False
 
     @property
     def kind(self) -> str:

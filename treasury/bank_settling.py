@@ -250,7 +250,7 @@ async def _overdue(
 
 def _late(claim: Claim, account: str, asset: str, seen_until: date) -> Difference:
     """A move stands in transit and should not; it or a payout should have left the account."""
-    leaves = claim.amount < 0
+    leaves = claim.amount < 0 and not claim.credited
     return Difference(
         key=claim_key(claim.reference),
         kind=BreakKind.TIMING,

@@ -13,7 +13,7 @@ from core import ids
 from core.errors import LedgerError
 from core.money import Asset
 from exchanges.types import TransferStatus, VenueDeposit, VenueWithdrawal
-from ledger.accounts import EXCHANGE_FEES, exchange, transit
+from ledger.accounts import EXCHANGE_FEES, LOSSES, exchange, transit
 from ledger.journal import Entry, Kind, Posting, transfer
 from ledger.units import coarse, cross, fine
 from treasury.move_tables import Move
@@ -71,6 +71,41 @@ def ordered(row: Move, asset: Asset, by: str, now: datetime) -> Entry:
         evidence={"venue": row.venue, "ordered_by": by},
         posted_at=now,
         postings=cross(asset, -row.amount, debit=exchange(_venue(row)), credit=transit(row.id)),
+    )
+
+
+def lost(row: Move, left: int, key: str, evidence: dict[str, Any], now: datetime) -> Entry:
+    """A person has written off what is in transit (below zero: what arrived and did not leave)."""
+    row.lost += left
+    return Entry(
+        id=ids.new(),
+        key=key,
+        kind=Kind.BREAK_RESOLVED,
+        reference=ids.show("mov", row.id),
+        merchant_id=None,
+        evidence=evidence,
+        posted_at=now,
+        postings=transfer(row.asset, left, debit=LOSSES, credit=transit(row.id)),
+    )
+
+
+def found(row: Move, left: int, now: datetime) -> Entry | None:
+    """More has come out of transit than the books had there, because a person had written it off:
+    so much of that is taken back. None: nothing is to be taken back."""
+    back = min(row.lost, -left)
+    if back <= 0:
+        return None
+    row.lost -= back
+    number = ids.show("mov", row.id)
+    return Entry(
+        id=ids.new(),
+        key=f"move:{number}:found:{row.version}",
+        kind=Kind.MOVE_ARRIVED,
+        reference=number,
+        merchant_id=None,
+        evidence={"found": "what was written off has shown up"},
+        posted_at=now,
+        postings=transfer(row.asset, back, debit=transit(row.id), credit=LOSSES),
     )
 
 

@@ -19,8 +19,9 @@ from core.context import Context
 from core.ids import show
 from exchanges.types import TransferStatus
 from ledger.accounts import transit
+from ledger.journal import post
 from ledger.tables import AccountBalance
-from treasury import move_breaks
+from treasury import move_booking, move_breaks
 from treasury.move_machine import OVER, Facts, Judgement, MoveStatus, Way, Windows, judge
 from treasury.move_tables import Move, VenueAddress
 from treasury.move_views import move_json
@@ -50,6 +51,13 @@ class Case:
     left: int | None
     chain: Any | None
 
+    @property
+    def transaction(self) -> TransactionFact | None:
+        if self.chain is None:
+            return None
+        worked = bool(self.chain.worked)
+        return TransactionFact(status=self.chain.status, worked=worked, reason=self.chain.reason)
+
     def facts(self, *, resend_is_safe: bool) -> Facts:
         row, way = self.row, Way(self.row.way)
         booked, left = row.booked > 0, self.left or 0
@@ -60,7 +68,6 @@ class Case:
             Way.REMIT: booked and left == 0,
             Way.FUND: left > 0 or (booked and left == 0),
         }[way]
-        chain = self.chain
         return Facts(
             way=way,
             checked=row.checked,
@@ -69,11 +76,7 @@ class Case:
             short=row.short,
             cancelled=row.cancelled,
             refused=row.refused,
-            transaction=None
-            if chain is None
-            else TransactionFact(
-                status=chain.status, worked=bool(chain.worked), reason=chain.reason
-            ),
+            transaction=self.transaction,
             booked=booked,
             arrived=arrived,
             differs=row.shown is not None or (way in (Way.SEND, Way.FUND) and booked and left != 0),
@@ -88,6 +91,7 @@ class Case:
             shown=TransferStatus(row.venue_status) if row.venue_status else None,
             has_hash=row.tx_hash is not None,
             written_off=row.written_off,
+            lost=row.lost != 0 and left == 0,
             ended_at=row.ended_at,
         )
 
@@ -143,6 +147,7 @@ async def advance(
     case = await load(session, move_id, lock=True)
     row, now = case.row, wall()
     before = row.status, row.reason
+    await _find(session, context, case)
     if row.told_at is not None and not row.written_off:
         row.written_off = row.way == Way.WITHDRAW and await move_breaks.decided(session, row)
     if case.chain is not None:
@@ -163,11 +168,22 @@ async def advance(
     if said.status in OVER or (row.way == Way.FUND and not said.tell):
         await move_breaks.close_for(session, context, row)
     elif said.tell:
-        is_news = row.way == Way.FUND and row.reason != before[1]
+        is_news = (row.status, row.reason) != before
         await move_breaks.open_for(session, context, row, case.left or 0, now, again=is_news)
     if (row.status, row.reason) != before:
         await tell(session, context, row, before[0])
     return said
+
+
+async def _find(session: AsyncSession, context: Context, case: Case) -> None:
+    """What was written off has shown up: it is a loss no more."""
+    entry = move_booking.found(case.row, case.left or 0, context.clock.now())
+    if entry is None:
+        return
+    await post(session, [entry])
+    if case.row.way == Way.WITHDRAW:
+        await expected.lose(session, show("mov", case.row.id), lost=case.row.lost > 0)
+    case.left = (case.left or 0) + entry.postings[0].amount
 
 
 async def by_owner(session: AsyncSession, context: Context, row: Move) -> None:

@@ -48,7 +48,7 @@ class MoveStatus(StrEnum):
     DONE = "done"
     """It is there."""
     FAILED = "failed"
-    """Nothing left, or it came back."""
+    """Nothing left, it came back, or a person has written it off."""
 
 
 OVER = frozenset({MoveStatus.DONE, MoveStatus.FAILED})
@@ -99,7 +99,7 @@ class Facts:
     taken, or ordered at it). `arrived`: the other side is. `differs`: another amount arrived.
     `returned`: all of what left the one place has come back to it.
     `sends`, `unknown_since`, `absent`, `shown`: of a withdrawal, as of an order; `has_hash`: the
-    venue tells its transaction. `written_off`: a person said that it is not there.
+    venue tells its transaction. A person said: not there (`written_off`), will not come (`lost`).
     """
 
     way: Way
@@ -124,6 +124,7 @@ class Facts:
     shown: TransferStatus | None = None
     has_hash: bool = False
     written_off: bool = False
+    lost: bool = False
     ended_at: datetime | None = None
 
 
@@ -170,6 +171,8 @@ def _transaction(facts: Facts, now: datetime, windows: Windows) -> Judgement:
         )
     since = facts.sent_at or now
     if sent.worked:
+        if facts.lost:
+            return _failed(facts, now, windows, "written_off")
         if is_shift and sent.status == Sent.CONFIRMED:
             return _done(facts, now, windows)
         action = Action.LOOK if is_shift else Action.ASK
@@ -202,6 +205,8 @@ def _withdrawal(facts: Facts, now: datetime, windows: Windows) -> Judgement:
     if facts.shown is not None:
         if facts.arrived:
             return _done(facts, now, windows)
+        if facts.lost:
+            return _failed(facts, now, windows, "written_off")
         action = (
             Action.LOOK if facts.has_hash and facts.shown is TransferStatus.DONE else Action.ASK
         )
@@ -227,6 +232,8 @@ def _unknown(facts: Facts, since: datetime, now: datetime, windows: Windows) -> 
 
 
 def _remittance(facts: Facts, now: datetime, windows: Windows) -> Judgement:
+    if facts.lost:
+        return Judgement(MoveStatus.FAILED, Action.LOOK, None, "written_off")
     if facts.booked:
         if facts.arrived:
             return Judgement(MoveStatus.DONE, Action.LOOK, None)
@@ -241,6 +248,8 @@ def _funding(facts: Facts, now: datetime, windows: Windows) -> Judgement:
     the books goes on, whoever has cancelled it meanwhile."""
     if facts.booked and facts.arrived and not facts.differs:
         return Judgement(MoveStatus.DONE, Action.LOOK, None)
+    if facts.lost:
+        return Judgement(MoveStatus.FAILED, Action.LOOK, None, "written_off")
     due = now + windows.fiat
     action = Action.LOOK if facts.booked else Action.ASK
     if facts.arrived and facts.differs:
@@ -274,8 +283,8 @@ def _done(facts: Facts, now: datetime, windows: Windows) -> Judgement:
 
 
 def _failed(facts: Facts, now: datetime, windows: Windows, reason: str) -> Judgement:
-    """One that may have been sent to a venue is asked about for a while: it may show up late."""
-    late = facts.way is Way.WITHDRAW and facts.sends > 0
+    """One that a venue may have, or that was written off, is asked about for a while."""
+    late = facts.lost or (facts.way is Way.WITHDRAW and facts.sends > 0)
     due = _watch(facts, now, windows) if late else None
     return Judgement(MoveStatus.FAILED, Action.ASK if late else Action.LOOK, due, reason)
 

@@ -18,8 +18,9 @@ class Move(Base):
     `amount` in the asset's base units: what leaves the source. `booked` and `booked_fee` are what
     the books have of the venue's side, in its units of 10**-18 (of a withdrawal what arrives, and
     what it costs besides); `blocked` what of its funds is not free. `shown`: what the
-    venue has of it that may be it, and is another amount than left a bank (base units). Times are
-    wall time but `created_at` and `finished_at`.
+    venue has of it that may be it, and is another amount than left a bank (base units). `lost`:
+    what of it a person has written off (base units; below zero what arrived and never left). Times
+    are wall time but `created_at` and `finished_at`.
     """
 
     __tablename__ = "moves"
@@ -73,6 +74,7 @@ class Move(Base):
     bookings: Mapped[int] = mapped_column(Integer)  # entries of the venue's side
     blocked: Mapped[Units]
     shown: Mapped[int | None] = mapped_column(BaseUnits)
+    lost: Mapped[Units]
     version: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[Moment]
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -161,6 +161,7 @@ def _row(context: Context, asked: NewMove, way: Way, amount: int, network: str |
         booked_fee=0,
         bookings=0,
         blocked=0,
+        lost=0,
         version=0,
         created_at=context.clock.now(),
         due_at=None if way is Way.REMIT else wall(),

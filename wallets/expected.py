@@ -46,6 +46,7 @@ async def expect(
         tx_hash=None,
         arrived=False,
         closed=False,
+        lost=False,
         created_at=now,
     )
     again = statement.on_conflict_do_update(
@@ -62,6 +63,12 @@ async def identify(session: AsyncSession, reference: str, tx_hash: str, amount: 
 async def close(session: AsyncSession, reference: str) -> None:
     """It will not come."""
     await _change(session, reference, closed=True)
+
+
+async def lose(session: AsyncSession, reference: str, *, lost: bool) -> None:
+    """Whether a person has written it off: then its move has nothing in transit that it could
+    come from. It is still known by its transaction."""
+    await _change(session, reference, lost=lost)
 
 
 async def _change(session: AsyncSession, reference: str, **values: object) -> None:

@@ -91,6 +91,7 @@ class ExpectedInflow(Base):
     tx_hash: Mapped[str | None] = mapped_column(Text)  # None: nobody has told it yet
     arrived: Mapped[bool] = mapped_column(Boolean)  # a block has it, until a fork takes it back
     closed: Mapped[bool] = mapped_column(Boolean)  # it will not come
+    lost: Mapped[bool] = mapped_column(Boolean)  # written off: what comes is found again
     created_at: Mapped[Moment]
 
 

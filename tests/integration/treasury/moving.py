@@ -40,6 +40,7 @@ from tests.world import Deployed, Node, World, network_of
 from tests.world import world as make_world
 from treasury import moves
 from treasury.move_machine import Windows
+from treasury.move_tables import Move
 from treasury.move_work import Moves
 from treasury.moves import NewMove
 from wallets import hot
@@ -60,6 +61,20 @@ WINDOWS = Windows(
     again=SOON,
     watch_every=SOON,
 )
+
+
+def named(move_id: UUID) -> str:
+    return ids.show("mov", move_id)
+
+
+def order_of(row: Move) -> WithdrawalOrder:
+    return WithdrawalOrder(
+        client_id=named(row.id),
+        asset=row.asset,
+        network=str(row.network),
+        address=str(row.address),
+        amount=row.amount,
+    )
 
 
 @dataclass

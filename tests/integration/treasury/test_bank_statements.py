@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import select, text
@@ -16,7 +17,8 @@ from core.errors import Conflict, Invalid
 from ledger.tables import BreakRow
 from reconciliation import resolving
 from tests.integration.treasury.banking import KEY, TODAY, Banking, on, open_banking
-from treasury import bank_deciding, moves
+from tests.waiting import eventually
+from treasury import bank_deciding, bank_settling, moves
 from treasury.move_work import Moves
 from treasury.moves import NewMove
 
@@ -140,6 +142,71 @@ async def test_what_does_not_arrive_is_told_and_closes_when_it_does(banking: Ban
     assert late in await banking.breaks()
     await banking.csv("1", "51", f"{on(12)},50.00,b")
     assert late not in await banking.breaks()
+
+
+async def test_what_never_arrives_is_written_off(banking: Banking) -> None:
+    """Once; and a line that shows it after all is money that was found."""
+    number = await banking.order("50.00")
+    await banking.csv("0", "1", f"{on(9)},1,a")
+    late = ("timing", f"transit:{number}", 5_000)
+    assert late in await banking.breaks()
+    async with banking.context.database.begin() as session:
+        query = select(BreakRow.id).where(BreakRow.key == f"bank_claim:{number}")
+        [found] = (await session.scalars(query)).all()
+        await resolving.resolve(session, banking.context, found, "write_off", "lost", by=KEY)
+        with pytest.raises(Conflict, match="resolved already"):
+            await resolving.resolve(session, banking.context, found, "write_off", "lost", by=KEY)
+        shown = await moves.show(session, banking.context, ids.read("mov", number))
+    assert (shown["status"], shown["reason"]) == ("failed", "written_off")
+    assert await banking.balance(f"transit:{number}") == 0
+    assert await banking.balance("expense:losses") == 5_000
+    await banking.csv("1", "51", f"{on(12)},50.00,{number}")
+    assert late not in await banking.breaks()
+    assert ("missing_in_ledger", "bank:main", 5_000) in await banking.breaks()
+    async with banking.context.database.begin() as session:
+        query = select(BreakRow.id).where(BreakRow.actual == 5_000, BreakRow.status == "open")
+        [found] = (await session.scalars(query)).all()
+        await resolving.resolve(session, banking.context, found, "write_off", "found", by=KEY)
+    assert await banking.balance("expense:losses") == 0
+    assert await banking.balance(f"transit:{number}") == 0
+
+
+@pytest.mark.parametrize("line_first", [True, False])
+async def test_a_statement_at_the_same_moment(banking: Banking, line_first: bool) -> None:
+    """The account's lock keeps both apart: the money is in one place."""
+    number = await banking.order("50.00")
+    await banking.csv("0", "1", f"{on(9)},1,a")
+    async with banking.context.database.read() as session:
+        query = select(BreakRow.id).where(BreakRow.key == f"bank_claim:{number}")
+        [found] = (await session.scalars(query)).all()
+
+    async def write_off() -> None:
+        async with banking.context.database.begin() as session:
+            with suppress(Conflict):
+                await resolving.resolve(
+                    session, banking.context, found, "write_off", "lost", by=KEY
+                )
+
+    async with banking.context.database.begin() as session:
+        await bank_settling.lock(session, "main")
+        come = banking.csv("1", "51", f"{on(12)},50.00,b")
+        tasks = []
+        for one in [come, write_off()] if line_first else [write_off(), come]:
+            tasks.append(asyncio.ensure_future(one))
+
+            async def waits() -> bool:
+                query = (
+                    "select count(*) from pg_locks l join pg_database d on d.oid = l.database"
+                    " where l.locktype = 'advisory' and not l.granted"
+                    " and d.datname = current_database()"
+                )
+                return bool(await session.scalar(text(query)) == len(tasks))
+
+            await eventually(waits)
+    await asyncio.gather(*tasks)
+    assert await banking.balance(f"transit:{number}") == 0
+    sums = await banking.balance("expense:losses"), await banking.balance("suspense")
+    assert sums == ((0, -100) if line_first else (5_000, -5_100))
 
 
 async def test_another_statement_under_the_same_number_is_refused(banking: Banking) -> None:

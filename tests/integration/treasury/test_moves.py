@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -12,48 +11,18 @@ import pytest
 from core import ids
 from core.clock import wall
 from core.context import MoveSettings
-from core.db import Database
 from core.errors import Conflict, Invalid, OrderRefused, OutcomeUnknown, VenueUnavailable
 from core.networks import HotLevel
 from exchanges.numbers import ONE
-from exchanges.types import TransferStatus, WithdrawalOrder
+from exchanges.types import TransferStatus
 from ledger.accounts import EQUITY, exchange, transit
 from ledger.journal import Entry, Kind, Posting, post, transfer
 from reconciliation import resolving
-from tests.integration.treasury.moving import FEE, HELD, KEY, Moving, open_moving
+from tests.integration.treasury.moving import FEE, HELD, KEY, Moving, named, order_of
 from tests.waiting import eventually
-from tests.world import Deployed, chain, connect
 from treasury import hot_levels, moves, order_unasked
-from treasury.move_tables import Move
 
 LOST = OutcomeUnknown("no answer")
-
-
-@pytest.fixture(scope="module")
-def one_chain() -> Iterator[tuple[str, Deployed]]:
-    with chain(31337) as made:
-        yield made
-
-
-@pytest.fixture
-async def moving(database: Database, one_chain: tuple[str, Deployed]) -> AsyncIterator[Moving]:
-    url, deployed = one_chain
-    async with connect(url) as node, open_moving(database, node, deployed) as made:
-        yield made
-
-
-def named(move_id: UUID) -> str:
-    return ids.show("mov", move_id)
-
-
-def order_of(row: Move) -> WithdrawalOrder:
-    return WithdrawalOrder(
-        client_id=named(row.id),
-        asset=row.asset,
-        network=str(row.network),
-        address=str(row.address),
-        amount=row.amount,
-    )
 
 
 def entry(key: str, kind: Kind, postings: tuple[Posting, ...]) -> Entry:

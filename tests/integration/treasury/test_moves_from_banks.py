@@ -390,6 +390,56 @@ async def test_what_no_statement_shows_is_told_once_it_was_ordered(house: Fundin
     assert await house.banking.breaks() == [unknown]
 
 
+async def late(house: Funding, number: UUID) -> None:
+    """A week has passed by the worker's clock."""
+    venues: Any = {Venue.BINANCE: house.venue}
+    house.loop = Moves(
+        house.context, venues, windows=Windows(fiat=timedelta(), late_fiat=timedelta())
+    )
+    assert (await house.now(number))[1] == "late"
+
+
+async def test_what_a_venue_never_shows_is_written_off(house: Funding) -> None:
+    """What it brings after all is a Break of its own, and books what was lost."""
+    number = await house.ask()
+    await house.approve(number)
+    await late(house, number)
+    with pytest.raises(Conflict, match="cannot be resolved by write_off"):
+        await house.resolve("timing", "write_off")  # nothing has left
+    await house.line(-100_000)
+    assert await house.now(number) == ("in_transit", "late")
+    assert await house.banking.breaks() == [("timing", f"transit:{named(number)}", 100_000)]
+    await house.resolve("timing", "write_off")
+    assert await house.now(number) == ("failed", "written_off")
+    assert await house.banking.balance("expense:losses") == 100_000
+    assert await house.reconcile() == "clean"
+    house.venue.credit("1000")
+    assert await house.now(number) == ("failed", "written_off")
+    assert await house.reconcile() == "breaks"
+    await house.resolve("missing_in_ledger", "write_off")
+    assert await house.reconcile() == "clean"
+    assert await house.banking.balance(f"transit:{named(number)}") == 0
+    assert await house.banking.balance("expense:losses", "EUR@18") == -1000 * ONE
+
+
+async def test_what_no_statement_ever_shows_is_written_off(house: Funding) -> None:
+    """The venue has it, so it is done; a line that comes after all is the loss again."""
+    number = await house.ask()
+    house.venue.credit("1000")
+    assert await house.now(number) == ("in_transit", None)
+    await house.line(-1, "fee", day=9)
+    late_ = ("timing", f"transit:{named(number)}", -100_000)
+    assert late_ in await house.banking.breaks()
+    await house.resolve("timing", "write_off")
+    assert await house.now(number) == ("done", None)
+    assert await house.banking.balance(f"transit:{named(number)}") == 0
+    assert await house.banking.balance("expense:losses") == -100_000
+    await house.line(-100_000, named(number), day=10)
+    assert ("missing_in_ledger", "bank:main", -100_000) in await house.banking.breaks()
+    assert await house.now(number) == ("done", None)
+    assert await house.banking.balance(f"transit:{named(number)}") == 0
+
+
 async def test_moves_share_a_question_and_reconciliation_asks_for_differences(
     house: Funding,
 ) -> None:

@@ -13,7 +13,7 @@ from ledger.accounts import LOSSES
 from ledger.breaks import BreakKind, Difference
 from ledger.journal import Kind, Posting
 from ledger.tables import BreakRow
-from reconciliation.booking import Resolution, booking, is_trade, open_to
+from reconciliation.booking import Resolution, booking, is_late, is_trade, open_to
 from reconciliation.storing import is_same
 from reconciliation.trades import lacking
 
@@ -96,6 +96,37 @@ def test_what_a_move_has_left_in_between_is_what_it_cost(left: int, against: str
     lines = {line.account: line.amount for line in found.postings("ETH", Resolution.WRITE_OFF)}
     assert lines == {PLACE: -left, against: left}
     assert open_to(row("move:mov_1", BreakKind.TIMING, 0, left)) == [Resolution.EXPLAINED]
+
+
+MOVE = "mov_01h455vb4pex5vsknk084sn02q"
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "place", "left", "is_open"),
+    [
+        (f"move:{MOVE}", BreakKind.TIMING, f"transit:{MOVE}", 7, True),
+        (f"bank_claim:{MOVE}", BreakKind.TIMING, f"transit:{MOVE}", 7, True),
+        (f"bank_claim:{MOVE}", BreakKind.TIMING, f"transit:{MOVE}", -7, True),
+        # Ordered, and neither side shows it: nothing is in transit.
+        (f"move:{MOVE}", BreakKind.TIMING, f"transit:{MOVE}", 0, False),
+        (f"bank_claim:{MOVE}", BreakKind.TIMING, "bank:main", 7, False),
+        # Nobody knows whether it left.
+        (f"move:{MOVE}", BreakKind.MISSING_AT_VENUE, PLACE, 7, False),
+        (f"unasked:{MOVE}", BreakKind.TIMING, PLACE, 7, False),
+        ("bank_claim:pay_1", BreakKind.TIMING, "transit:pay_1", 7, False),
+    ],
+)
+def test_what_does_not_arrive_is_written_off(
+    key: str, kind: BreakKind, place: str, left: int, is_open: bool
+) -> None:
+    """Also once it was explained, in vain; not twice."""
+    one = row(key, kind, 0, left)
+    one.place = place
+    assert (Resolution.WRITE_OFF in open_to(one)) == is_late(one) == is_open
+    one.status, one.resolution = "resolved", "explained"
+    assert open_to(one) == ([Resolution.WRITE_OFF] if is_open else [])
+    one.resolution = "write_off"
+    assert open_to(one) == []
 
 
 @given(st.integers(), st.integers(), st.integers())

@@ -97,6 +97,22 @@ TABLE = [
     ("arrived before the venue's last word", replace(SHOWN, arrived=True), 1, "done", "ask", None),
     ("failed there", replace(SHOWN, shown=TransferStatus.FAILED), 1, "failed", "ask",
      "refused_by_venue"),
+    ("lost on its way to a venue", replace(DEEP, lost=True), 1, "failed", "ask", "written_off"),
+    ("lost, and a fork took its block", replace(PREPARED, lost=True), 1, "sending", "look", None),
+    ("lost, and credited after all", replace(DEEP, lost=True, booked=True, arrived=True), 1, "done",
+     "look", None),
+    ("lost on its way from a venue", replace(SENT, lost=True), 1, "failed", "ask", "written_off"),
+    ("lost while it is pending there", replace(SHOWN, lost=True), 1, "failed", "ask",
+     "written_off"),
+    ("lost, and there after all", replace(SENT, lost=True, arrived=True), 1, "done", "look", None),
+    ("lost, and given back", replace(SENT, lost=True, shown=TransferStatus.FAILED), 1, "failed",
+     "ask", "refused_by_venue"),
+    ("fiat, lost", replace(REMIT, booked=True, arrived=True, lost=True), 0, "failed", "look",
+     "written_off"),
+    ("from a bank, lost", replace(ORDERED, lost=True, returned=True), 0, "failed", "look",
+     "written_off"),
+    ("from a bank, credited, and no line ever", replace(FUND, booked=True, arrived=True, lost=True),
+     0, "done", "look", None),
     ("fiat", REMIT, 0, "approved", "look", "order_at_venue"),
     ("fiat, cancelled", replace(REMIT, cancelled=True), 0, "failed", "look", "cancelled"),
     ("fiat, ordered", replace(REMIT, booked=True), 0, "in_transit", "look", None),
@@ -156,6 +172,9 @@ def test_what_is_over_is_looked_at_for_a_day() -> None:
     lost = replace(UNKNOWN, written_off=True, ended_at=NOW)
     assert judge(lost, NOW + timedelta(seconds=DAY - 1), W).due_at is not None
     assert judge(lost, NOW + timedelta(seconds=DAY), W).due_at is None
+    sent = replace(DEEP, lost=True, ended_at=NOW)
+    assert judge(sent, NOW + timedelta(seconds=DAY - 1), W).due_at is not None
+    assert judge(sent, NOW + timedelta(seconds=DAY), W).due_at is None
 
 
 TRANSACTIONS = st.none() | st.builds(
@@ -181,7 +200,7 @@ FACTS = st.builds(
         name: st.booleans()
         for name in (
             "checked", "held", "signs", "short", "cancelled", "booked", "arrived", "differs",
-            "returned", "resend_is_safe", "has_hash", "written_off",
+            "returned", "resend_is_safe", "has_hash", "written_off", "lost",
         )
     },
 )  # fmt: skip

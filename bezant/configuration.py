@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bezant.bank_sections import accounts
-from bezant.levels import hot_level, units
+from bezant.levels import hot_level, second_endpoint_above, units
 from bezant.sections import (
     Configuration,
     ConfirmationSection,
@@ -87,7 +87,6 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
     _once(f"{place}.tokens", "symbol", [t.asset.symbol for t in tokens])
     _once(f"{place}.tokens", "address", [t.address for t in tokens])
     _once(f"{place}.feeds", "pair", [f.pair for f in section.feeds])
-    above = section.second_endpoint_above
     return Network(
         id=id_,
         chain_id=int(id_.removeprefix("eip155:")),
@@ -113,7 +112,7 @@ def _network(id_: str, section: NetworkSection, house: Asset) -> Network:
         relay=_relay(f"{place}.relay", section.relay),
         x402=_x402(f"{place}.x402", section.x402, tokens[0].asset),
         tiers=_tiers(place, section.confirmations, house),
-        second_endpoint_above=units(f"{place}.second_endpoint_above", house, above),
+        second_endpoint_above=second_endpoint_above(place, section, house),
         stalled_after_seconds=section.stalled_after_seconds,
     )
 

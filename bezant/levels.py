@@ -1,8 +1,9 @@
-"""Amounts of bezant.toml, and how much of an asset stays in the hot wallets."""
+"""Amounts of bezant.toml: sums, how much of an asset stays in the hot wallets, and from where on
+one node's word is too little."""
 
 from __future__ import annotations
 
-from bezant.sections import NativeSection, TokenSection
+from bezant.sections import NativeSection, NetworkSection, TokenSection
 from core.errors import InvalidAmount, Misconfigured
 from core.money import Asset
 from core.networks import HotLevel
@@ -16,6 +17,27 @@ def units(place: str, asset: Asset, text: str | None) -> int | None:
         return asset.parse(text)
     except InvalidAmount as error:
         raise Misconfigured(f"{place} is {text!r}: {error.detail}") from None
+
+
+def second_endpoint_above(place: str, section: NetworkSection, house: Asset) -> int | None:
+    """Minor units of the house currency. Raises Misconfigured where no second node is named: larger
+    payments would wait for it for ever."""
+    above = units(f"{place}.second_endpoint_above", house, section.second_endpoint_above)
+    if above is not None and len({_apart(url) for url in section.rpc_urls}) < 2:
+        raise Misconfigured(
+            f"{place}.second_endpoint_above is {section.second_endpoint_above!r}: it is allowed"
+            f" with two different nodes or more in rpc_urls, and {len(section.rpc_urls)} given"
+            " there come to one"
+        )
+    return above
+
+
+def _apart(url: str) -> str:
+    """What tells two nodes apart: not their users, a slash at the end, or a port left out."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    host = host.rpartition("@")[2].lower().removesuffix(":80" if scheme == "http" else ":443")
+    return f"{scheme}://{host}/{path.rstrip('/')}"
 
 
 def hot_level(place: str, section: TokenSection | NativeSection, asset: Asset) -> HotLevel | None:

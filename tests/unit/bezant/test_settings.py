@@ -56,6 +56,13 @@ def test_amounts_and_addresses_become_exact_values() -> None:
     assert (feed.grace_seconds, feed.description) == (360, "ETH / USD")
 
 
+def test_two_nodes_may_be_asked_for() -> None:
+    """Also of one provider: what their addresses say more may tell them apart."""
+    nodes = ["https://node.example/v2/one", "https://node.example/v2/two"]
+    _, catalog = parse(document({"second_endpoint_above": "1000.00", "rpc_urls": nodes}))
+    assert catalog.networks["eip155:5"].second_endpoint_above == 100_000
+
+
 def test_sweeping_by_itself_is_asked_for() -> None:
     _, catalog = parse(document())
     assert catalog.networks["eip155:5"].sweeps is None
@@ -123,6 +130,23 @@ FILES = [
         "feeds.0.pair",
         "'ETHUSD'",
         "match pattern",
+    ),
+    (
+        document({"second_endpoint_above": "1000.00"}),
+        "networks.eip155:5.second_endpoint_above",
+        "'1000.00'",
+        "two different nodes",
+    ),
+    (
+        document(
+            {
+                "second_endpoint_above": "1000.00",
+                "rpc_urls": ["https://node.example/v2/k", "https://u:p@Node.example:443/v2/k/"],
+            }
+        ),
+        "networks.eip155:5.second_endpoint_above",
+        "'1000.00'",
+        "2 given there come to one",
     ),
     (document({"router": "0x12"}), "networks.eip155:5.router", "'0x12'", "match pattern"),
     (

@@ -62,9 +62,9 @@ async def _approve(
     if payment.id != payout:
         raise Refused(f"the service hands out {payment.id} for {payout}: nothing was signed")
     named = naming.names(payment, chain_id, known, standing)
-    for line in words(
-        payment, chain_id, named, await _payee(shop, standing["merchant"], payment.to)
-    ):
+    payee = await _payee(shop, standing["merchant"], payment.to)
+    kind = naming.destination(asked, standing)
+    for line in words(payment, chain_id, named, kind, payee):
         click.echo(line, err=True)
     if not yes:
         click.confirm("Sign this?", abort=True, err=True)
@@ -83,7 +83,7 @@ async def _payee(shop: Shop, merchant: str, address: str) -> str:
     return naming.clean(found[0]["label"]) if found else ""
 
 
-def words(payment: Payment, chain_id: int, named: Names, payee: str = "") -> list[str]:
+def words(payment: Payment, chain_id: int, named: Names, kind: str, payee: str = "") -> list[str]:
     """What is signed, field by field, and beside it what it is called and who calls it so."""
     asset = named.asset
     of = "the network's coin" if payment.token == NATIVE else f"token {checksum(payment.token)}"
@@ -95,6 +95,7 @@ def words(payment: Payment, chain_id: int, named: Names, payee: str = "") -> lis
         f"  pays     {asset.format(payment.amount)} {asset.symbol}",
         f"           {payment.amount} base units of {of}; name and decimals by {named.source}",
         f"  to       {checksum(payment.to)}",
+        f"           {kind}",
         *book,
         f"  fee      at most {_COIN.format(payment.fee_cap)} of the network's coin",
         f"  until    {until:%Y-%m-%d %H:%M:%S} UTC",

@@ -17,9 +17,17 @@ from bezant.settings import load
 from core.errors import InvalidAmount, Refused
 from core.money import Asset, crypto
 from core.networks import NATIVE, Catalog
+from risk.rules import AddressKind
 from wallets.intents import Payment
 
 OWN, SERVICE, NOBODY = "your bezant.toml", "the service", "nobody: shown as it is signed"
+UNKNOWN = "unknown"
+_KINDS = {
+    AddressKind.ACCOUNT.value: "no code, whoever has its key has what is paid",
+    AddressKind.DELEGATED.value: "an account that runs a contract's code (EIP-7702)",
+    AddressKind.CONTRACT.value: "its code says what becomes of what is paid",
+    UNKNOWN: "no node has told what stands there",
+}
 COIN_DECIMALS = 18  # of every EVM network
 
 
@@ -81,6 +89,19 @@ def _agree(payment: Payment, found: Names, standing: dict[str, Any]) -> None:
             f" signed are {found.asset.format(payment.amount)} {found.asset.symbol}"
             f" ({payment.amount} base units): nothing was signed"
         )
+
+
+def destination(asked: dict[str, Any], standing: dict[str, Any]) -> str:
+    """What stands where it pays, by the service: now, and if it was another kind when approvers
+    were asked, then. Not signed. `asked` is the approval, `standing` the payout."""
+    then = _kind(asked.get("address_kind"))
+    now = _kind(standing["address_kind"]) if standing.get("address_kind") else then
+    before = "" if then == now else f" ({then} when the approval was asked for)"
+    return f"{now}, says the service{before}: {_KINDS[now]}"
+
+
+def _kind(word: object) -> str:
+    return word if isinstance(word, str) and word in _KINDS else UNKNOWN
 
 
 def clean(text: object, most: int = 80) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bezant.approving import words
-from bezant.naming import clean, names
+from bezant.naming import clean, destination, names
 from core.errors import Refused
 from core.money import crypto
 from core.networks import NATIVE, Catalog, Network, Token
@@ -26,29 +26,31 @@ NETWORK = Network(
     ),
 )  # fmt: skip
 OWN = Catalog({NETWORK.id: NETWORK})
+KIND = destination({"address_kind": "account"}, {})
 
 
 def test_by_ones_own_configuration() -> None:
-    lines = words(PAYMENT, w.CHAIN_ID, names(PAYMENT, w.CHAIN_ID, OWN, STANDING), "Supplier")
+    lines = words(PAYMENT, w.CHAIN_ID, names(PAYMENT, w.CHAIN_ID, OWN, STANDING), KIND, "Supplier")
     assert lines[0] == f"Payout {PAYMENT.id} on chain {w.CHAIN_ID} (Anvil)"
     assert lines[1].split() == ["pays", "12.500000", "USDC"]
     assert f"12500000 base units of token {checksum(w.USDC)}" in lines[2]
     assert lines[2].endswith("by your bezant.toml")
     assert checksum(PAYMENT.to) in lines[3]
-    assert "'Supplier'" in lines[4]
+    assert lines[4].strip() == KIND
+    assert "'Supplier'" in lines[5]
 
 
 def test_the_coin_of_the_network() -> None:
     payment = w.payment(token=NATIVE, amount=15 * 10**17)
     standing = {**STANDING, "asset": "ETH", "amount": "1.500000000000000000"}
-    lines = words(payment, w.CHAIN_ID, names(payment, w.CHAIN_ID, OWN, standing))
+    lines = words(payment, w.CHAIN_ID, names(payment, w.CHAIN_ID, OWN, standing), KIND)
     assert lines[1].split() == ["pays", "1.500000000000000000", "ETH"]
     assert "the network's coin" in lines[2]
 
 
 def test_by_the_services_word() -> None:
     """Without a configuration of one's own it is shown as that, beside what is signed."""
-    lines = words(PAYMENT, w.CHAIN_ID, names(PAYMENT, w.CHAIN_ID, None, STANDING))
+    lines = words(PAYMENT, w.CHAIN_ID, names(PAYMENT, w.CHAIN_ID, None, STANDING), KIND)
     assert lines[0] == f"Payout {PAYMENT.id} on chain {w.CHAIN_ID}"
     assert lines[1].split() == ["pays", "12.500000", "USDC"]
     assert lines[2].endswith("by the service")
@@ -92,7 +94,7 @@ def test_a_token_that_is_not_configured_is_the_services_word() -> None:
 
 def test_a_service_that_names_nothing() -> None:
     """What is signed is shown as it is; one's own configuration still names it."""
-    (_, pays, of, *_) = words(PAYMENT, w.CHAIN_ID, names(PAYMENT, w.CHAIN_ID, None, {}))
+    (_, pays, of, *_) = words(PAYMENT, w.CHAIN_ID, names(PAYMENT, w.CHAIN_ID, None, {}), KIND)
     assert pays.split() == ["pays", "12500000", "base", "units"]
     assert "by nobody" in of
     assert names(PAYMENT, w.CHAIN_ID, OWN, {}).asset == crypto("USDC", 6)

@@ -22,13 +22,15 @@ from wallets.signer.approvals import digest, recover, typed_data
 
 @asynccontextmanager
 async def service(
-    typed: dict[str, Any], **says: str
+    typed: dict[str, Any], kind: str = "account", **says: str
 ) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
     """Hands out `typed` for any payout, of which it `says` more; keeps what is handed in."""
     posted: list[dict[str, Any]] = []
 
     async def shown(_request: web.Request) -> web.Response:
-        return web.json_response({"typed_data": typed, "needed": 2, "given": 0})
+        return web.json_response(
+            {"typed_data": typed, "address_kind": kind, "needed": 2, "given": 0}
+        )
 
     async def payout(_request: web.Request) -> web.Response:
         return web.json_response(
@@ -112,6 +114,24 @@ async def test_what_it_shows_is_what_is_signed(tmp_path: Path) -> None:
     assert "name and decimals by the service" in done.output
     assert "to a friend" not in done.output
     assert recover(digest(payment, w.CHAIN_ID), posted[0]["signature"]) == w.ADA
+
+
+async def test_what_stands_at_the_destination_is_shown(tmp_path: Path) -> None:
+    """As the service's word; what is no kind of address is none."""
+    payment = asked()
+    typed = typed_data(payment, w.CHAIN_ID, "ETH", 18)
+    for then, now, told in (
+        ("contract", "contract", "contract, says the service: its code"),
+        ("delegated", "delegated", "(EIP-7702)"),
+        ("account", "contract", "contract, says the service (account when"),
+        ("unknown", "unknown", "unknown, says the service: no node"),
+        ("a friend", "a friend", "unknown, says the service: no node"),
+    ):
+        async with service(typed, then, address_kind=now) as (url, posted):
+            done = await approve(tmp_path, url, payment.id, "n\n")
+        assert told in done.output.partition("Sign this?")[0], done.output
+        assert "friend" not in done.output
+        assert not posted
 
 
 async def test_a_payout_shown_as_another_one_gets_no_signature(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,16 +34,30 @@ from webhooks.events import NewEvent, emit
 LIFETIME = timedelta(days=7)  # to be given, and to leave after that
 UNATTENDED = timedelta(days=1)  # to leave without approvals
 
+log = structlog.get_logger()
+
 
 def payment_of(
     row: Payout, now: datetime, approval: Approval | None, given: Sequence[ApprovalSignature]
 ) -> Payment:
-    """What the signer is asked to pay. With an approval it is exactly what was signed."""
+    """What the signer is asked to pay. With an approval it is exactly what was signed: raises
+    Invalid where that can no longer be read from what was stored."""
     if approval is not None:
-        payment, _ = signed.payment_of(approval.typed_data)
+        payment = _signed(approval)
         gathered = (intents.Approval(approver=g.approver, signature=g.signature) for g in given)
         return replace(payment, approvals=tuple(gathered))
     return _payment(row, now + UNATTENDED, row.id.int)
+
+
+def _signed(approval: Approval) -> Payment:
+    payment, chain_id = signed.payment_of(approval.typed_data)
+    try:
+        same = signed.digest(payment, chain_id) == approval.digest
+    except ValueError:  # numbers that no field holds
+        same = False
+    if not same:
+        raise Invalid("this is not what approvers were asked to sign")
+    return payment
 
 
 def _payment(row: Payout, expires_at: datetime, nonce: int) -> Payment:
@@ -155,8 +170,9 @@ async def signatures(session: AsyncSession, approval_id: UUID) -> Sequence[Appro
 
 async def payments_now(
     session: AsyncSession, rows: Sequence[Payout], now: datetime
-) -> tuple[Payment, ...]:
-    """What the signer is asked to pay for each, with the signatures that are there."""
+) -> dict[UUID, Payment]:
+    """What the signer is asked to pay for each, with the signatures that are there. Without those
+    whose approval cannot be read: nobody can tell what its approvers agreed to."""
     last = await newest(session, [row.id for row in rows])
     open_ = {k: one for k, one in last.items() if one.status in ("requested", "given")}
     given: dict[UUID, list[ApprovalSignature]] = {one.id: [] for one in open_.values()}
@@ -165,10 +181,15 @@ async def payments_now(
         order = ApprovalSignature.given_at
         for one in await session.scalars(select(ApprovalSignature).where(of).order_by(order)):
             given[one.approval_id].append(one)
-    return tuple(
-        payment_of(row, now, approval, given[approval.id] if approval else ())
-        for row, approval in ((row, open_.get(row.id)) for row in rows)
-    )
+    payments = {}
+    for row in rows:
+        approval = open_.get(row.id)
+        try:
+            those = given[approval.id] if approval else ()
+            payments[row.id] = payment_of(row, now, approval, those)
+        except Invalid as error:
+            log.error("approval_unreadable", payout=ids.show("pay", row.id), error=str(error))
+    return payments
 
 
 async def withdraw(session: AsyncSession, payout_id: UUID, status: str = "withdrawn") -> None:

@@ -18,7 +18,7 @@ from core.context import Context
 from core.networks import Network
 from payments import payout_approvals
 from payments.payout_cases import Changes, rejudge
-from payments.payout_facts import ALLOWED
+from payments.payout_facts import ALLOWED, BACK
 from payments.payout_fees import gas_of
 from payments.payout_tables import Approval, Payout, Refund
 from risk import addressbook, policies, screening
@@ -34,6 +34,8 @@ UNUSED_NONCE = 2**62  # a dry run stands in nobody's way
 PATIENCE = timedelta(seconds=5)
 FRESH = timedelta(minutes=1)  # a verdict that came a moment ago needs no second look
 LATE = "nobody approved it in time"
+UNREADABLE = "approval_unreadable"  # stands where the signer's word does: it cannot be asked
+_NOT_ASKED = Verdict(allowed=False, needed=0, approvers=(), code=UNREADABLE, detail="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,14 @@ async def ask(context: Context, signer: Signer, verdicts: Mapping[UUID, str]) ->
     if wallet is None:
         return {}
     networks = context.catalog.networks
-    orders = [
-        dry_run(networks[row.network], wallet, row, PayoutIntent(payment=payment))
-        for row, payment in zip(rows, payments, strict=True)
-    ]
-    words = [await signer.check(order) for order in orders]  # in turn: it has but one pen
-    return {
-        row.id: _said(verdicts[row.id], decision, word)
-        for row, decision, word in zip(rows, decisions, words, strict=True)
-    }
+    said = {}
+    for row, decision in zip(rows, decisions, strict=True):  # in turn: the signer has but one pen
+        word, payment = _NOT_ASKED, payments.get(row.id)
+        if payment is not None:
+            intent = PayoutIntent(payment=payment)
+            word = await signer.check(dry_run(networks[row.network], wallet, row, intent))
+        said[row.id] = _said(verdicts[row.id], decision, word)
+    return said
 
 
 def _said(verdict: str, decision: Decision, word: Verdict) -> Said:
@@ -145,6 +146,8 @@ async def apply(
     else:
         row.needed = said.needed
     rejudge(row, changes)
+    if row.status in BACK:
+        await payout_approvals.withdraw(session, row.id)
     if approval is None and "approval_needed" in row.reasons:
         return await payout_approvals.ask(session, context, row, said.approvers, changes.now)
     return approval

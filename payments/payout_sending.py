@@ -109,11 +109,13 @@ class Sending:
             session, network, wallet, token.address, changes.now
         ):
             return
-        payments = await payments_now(session, fit, changes.now) if fit else ()
-        size = len(fit) if together else 1
+        payments = await payments_now(session, fit, changes.now) if fit else {}
+        fit = [row for row in fit if row.id in payments]  # others end when they are judged next
+        size = max(1, len(fit)) if together else 1
         for at in range(0, len(fit), size):
-            some = slice(at, at + size)
-            await self._prepare(session, network, wallet, fit[some], payments[some], changes)
+            some = fit[at : at + size]
+            of = tuple(payments[row.id] for row in some)
+            await self._prepare(session, network, wallet, some, of, changes)
 
     async def allowed_together(self, rows: Sequence[Payout]) -> bool:
         """Whether these go as one and the signer would sign that: it may be too much."""
@@ -124,8 +126,9 @@ class Sending:
             return False
         async with self.context.database.read() as session:
             wallet = await wallet_for(session)
-            payments = await payments_now(session, rows, self.context.clock.now())
-        if wallet is None:
+            found = await payments_now(session, rows, self.context.clock.now())
+        payments = tuple(found[row.id] for row in rows if row.id in found)
+        if wallet is None or not payments:
             return False
         intent = BatchIntent(multisend=network.multisend or "", payments=payments)
         word = await self.signer.check(dry_run(network, wallet, rows[0], intent, payments))

@@ -71,14 +71,14 @@ def payment_of(data: dict[str, Any]) -> tuple[Payment, int]:
         message, chain_id = data["message"], data["domain"]["chainId"]
         token = message["token"].lower()
         payment = Payment(
-            id=message["payout"],
+            id=str(message["payout"]),
             token=NATIVE if token == ZERO else token,
             to=message["to"].lower(),
             amount=int(message["amount"]),
             fee_cap=int(message["feeCap"]),
             expires_at=int(message["expiresAt"]),
             nonce=int(message["nonce"]),
-            initiator=message["initiator"],
+            initiator=str(message["initiator"]),
         )
         again = typed_data(payment, chain_id, "", 0)
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from sqlalchemy import update
 
 from core import ids
 from core.db import Database
 from core.errors import Conflict, Invalid
 from ledger.accounts import Role, place
+from payments.payout_tables import Approval, Payout
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.facts import breaks
 from tests.integration.payments.leaving import PAYEE, REFUSES, Leaving, make_leaving
@@ -127,6 +129,39 @@ async def test_nobody_signs_in_time(shop: Leaving) -> None:
     await shop.judge()
     shown = await shop.show(number)
     assert (shown["status"], shown["rejection"]) == ("rejected", "nobody approved it in time")
+    await shop.assert_sound()
+
+
+@pytest.mark.parametrize("change", [{"payout": 5}, {"amount": "1"}, {"amount": "-1"}])
+async def test_what_nobody_can_read_any_more_ends_once(
+    shop: Leaving, change: dict[str, Any]
+) -> None:
+    """Signed by all or not. Another amount than approvers saw is as bad; those beside it leave."""
+    shop.signer.limit = ETHER
+    _, numbers = await shop.ask_batch(*((n, "ETH", PAYEE) for n in ("2", "3", "4")))
+    await shop.judge()
+    for number in numbers[:2]:
+        for person in shop.people[:2]:
+            await shop.approve(number, person)
+    approvals = await shop.world.rows("payout_approvals")
+    async with shop.world.context.database.begin() as session:
+        for row in approvals:
+            if row.payout_id != numbers[1]:
+                typed = {**row.typed_data, "message": {**row.typed_data["message"], **change}}
+                await session.execute(
+                    update(Approval).where(Approval.id == row.id).values(typed_data=typed)
+                )
+        await session.execute(update(Payout).values(due_at=shop.world.context.clock.now()))
+    await shop.finish()
+    shown = [await shop.show(number) for number in numbers]
+    assert [one["status"] for one in shown] == ["rejected", "paid", "rejected"]
+    for number, one in zip(numbers, shown, strict=True):
+        if one["status"] == "rejected":
+            assert one["reasons"] == ["approval_unreadable"]
+            assert (await shop.events(number)).count("payout.rejected") == 1
+    stand = {row.payout_id: row.status for row in await shop.world.rows("payout_approvals")}
+    assert stand == dict(zip(numbers, ("given", "given", "withdrawn"), strict=True))
+    assert await shop.judge() == 0
     await shop.assert_sound()
 
 

@@ -78,6 +78,7 @@ def test_each_field_changes_the_digest() -> None:
         {"domain": {"name": "Bezant payout approval", "version": "1", "chainId": "1"}},
         {"domain": {"name": "USD Coin", "version": "1", "chainId": 1}},
         {"message": {}},
+        {"message": {**typed_data(w.payment(), 1, "ETH", 18)["message"], "initiator": 5}},
         {"types": {}},
         {"more": 1},
     ],

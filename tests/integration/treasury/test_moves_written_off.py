@@ -224,6 +224,20 @@ async def test_found_when_it_is_not_looked_for_any_more(moving: Moving) -> None:
     await ended(moving, number, 0)
 
 
+async def test_one_that_was_late_and_came_with_less(moving: Moving) -> None:
+    """Its Break says so by now: what it cost is no loss."""
+    number = await sent(moving)
+    await moving.deep()
+    moving.venue.credit("ETH", str((await moving.show(number))["tx_hash"]), ONE - 7)
+    await moving.until(number, "in_transit", "amount_differs")
+    assert await moving.open_breaks() == [("amount", transit(number))]
+    await resolve(moving)
+    await moving.until(number, "done")
+    assert (await moving.balances())["expense:exchange_fees", "ETH"] == 7
+    assert await lost(moving) == 0
+    await moving.books_match()
+
+
 async def test_an_explained_one_can_be_written_off_later(moving: Moving) -> None:
     number = await sent(moving)
     await moving.deep()

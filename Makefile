@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 NODE := contracts/node_modules
 # Foundry from PATH (foundryup) if there is one, else npm's binaries.
 FOUNDRY_PATH := $(CURDIR)/$(NODE)/@foundry-rs/forge-linux-amd64/bin:$(CURDIR)/$(NODE)/@foundry-rs/anvil-linux-amd64/bin
-FORGE := PATH="$$PATH:$(FOUNDRY_PATH)" forge
 # It compiles by itself, in folders of its own; what it fails on: contracts/slither.config.json.
 SLITHER := PATH="$$PATH:$(FOUNDRY_PATH)" FOUNDRY_OUT=out/slither FOUNDRY_CACHE_PATH=cache/slither $(CURDIR)/$(BIN)/slither
-JOBS ?= 2
+# One more than a small machine has cores: there is always a test that waits.
+JOBS ?= 3
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | column -t -s '|'
@@ -35,7 +35,6 @@ check: setup  ## format, lint, types, imports, dependencies, contracts
 	cd contracts && $(SLITHER) .
 
 test: setup  ## every test, in parallel, on a real database and a real chain
-	cd contracts && $(FORGE) test
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 soak: setup  ## the same kinds of test with the full numbers; resumable (SOAK=--list names them)

@@ -33,6 +33,8 @@ CHECKS = (
 ENDLESS = "^/v1/events/stream$"
 EXAMPLES = numbers(1, 50)
 PARTS = 1 if SOAK else 40  # a fortieth of the operations: which one, the seed says
+# Rules within rules: five hundred ways to be wrong in one body, half a minute of making them up.
+LONG = () if SOAK else ("/v1/policies",)
 
 
 @pytest.mark.parametrize("who", ["operator", "one"])
@@ -45,7 +47,8 @@ async def test_every_answer_is_documented(world: World, who: str, tmp_path: Path
 async def test_each_way_to_be_wrong_is_documented(world: World, who: str, tmp_path: Path) -> None:
     client = world.operator if who == "operator" else world.one
     description = (await world.one.get("/openapi.json")).json
-    names = sorted(o["operationId"] for path in description["paths"].values()
+    names = sorted(o["operationId"] for place, path in description["paths"].items()
+                   if not place.startswith(LONG)
                    for o in path.values() if "operationId" in o)  # fmt: skip
     chosen = [("--include-operation-id", name) for name in names[SEED % PARTS :: PARTS]]
     options = [word for pair in chosen for word in pair]

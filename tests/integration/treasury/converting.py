@@ -39,7 +39,7 @@ WINDOWS = Windows(
     receive=timedelta(milliseconds=30),
     engine=timedelta(milliseconds=30),
     polling=timedelta(milliseconds=80),
-    tell=timedelta(milliseconds=400),
+    tell=timedelta(seconds=1),
     soonest=SOON,
     latest=SOON,
     watch_soonest=SOON,

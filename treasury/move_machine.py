@@ -130,8 +130,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`reason`: why it does not go on, a stable word. `due_at` None: nothing is due. `tell`: a
-    person must know."""
+    """`reason`: why it does not go on. `due_at` None: nothing is due. `tell`: tell a person."""
 
     status: MoveStatus
     action: Action
@@ -283,10 +282,11 @@ def _done(facts: Facts, now: datetime, windows: Windows) -> Judgement:
 
 
 def _failed(facts: Facts, now: datetime, windows: Windows, reason: str) -> Judgement:
-    """One that a venue may have, or that was written off, is asked about for a while."""
+    """One that a venue may have, or that was written off, is asked about for a while, and then not
+    again: what reconciliation names from there on is a person's to book."""
     late = facts.lost or (facts.way is Way.WITHDRAW and facts.sends > 0)
     due = _watch(facts, now, windows) if late else None
-    return Judgement(MoveStatus.FAILED, Action.ASK if late else Action.LOOK, due, reason)
+    return Judgement(MoveStatus.FAILED, Action.ASK if due else Action.LOOK, due, reason)
 
 
 def _watch(facts: Facts, now: datetime, windows: Windows) -> datetime | None:

@@ -214,13 +214,16 @@ async def test_found_when_it_is_not_looked_for_any_more(moving: Moving) -> None:
     await resolve(moving)
     moving.venue.credit("ETH", str((await moving.show(number))["tx_hash"]), ONE)
     async with moving.world.context.database.statement() as connection:
-        await connection.execute("update moves set due_at = null")
+        await connection.execute(
+            "update moves set due_at = null, ended_at = ended_at - interval '1 day'"
+        )
     assert await reconcile(moving, HELD + ONE) == ("breaks", ["missing_in_ledger"])
     rows = await moving.world.rows("breaks", kind="missing_in_ledger")
     context = moving.world.context
     async with context.database.begin() as session:
         await resolving.resolve(session, context, rows[0].id, "write_off", "found", by=KEY)
     assert await reconcile(moving, HELD + ONE) == ("clean", [])
+    await again(moving, number, "failed", "written_off")  # news of any kind book nothing twice
     await ended(moving, number, 0)
 
 

@@ -15,20 +15,24 @@ async def reorg(node: Node, depth: int, *, keep_transactions: bool, now: int) ->
     """Replaces the last `depth` blocks by as many others. Raises Invalid, EndpointFailed.
 
     Kept transactions return with the hash they had, at the same height in a block of another
-    hash. `now` is the clock in unix seconds: Anvil forgets its offset when the block that brought
-    it is gone.
+    hash. What is sent meanwhile waits for the next block: Anvil would mine it in the midst of the
+    fork, on top of what the fork takes back, and have a nonce in a block before the one that it
+    follows. `now` is the clock in unix seconds: Anvil forgets its offset when the block that
+    brought it is gone.
     """
-    head = await node.height()
-    if depth > head:
-        raise Invalid.of("depth", f"is at most the chain's height, {head}")
-    kept = await _transactions(node, head, depth) if keep_transactions else []
     # Another miner, else the same transactions at the same second make the very same block again.
-    miner = await node.call("eth_coinbase")
-    await node.call("anvil_setCoinbase", "0x" + secrets.token_hex(20))
+    miner, mines = await node.many([("eth_coinbase", []), ("anvil_getAutomine", [])])
+    await node.call("evm_setAutomine", False)
     try:
+        head = await node.height()
+        if depth > head:
+            raise Invalid.of("depth", f"is at most the chain's height, {head}")
+        kept = await _transactions(node, head, depth) if keep_transactions else []
+        await node.call("anvil_setCoinbase", "0x" + secrets.token_hex(20))
         await node.call("anvil_reorg", depth, kept)
     finally:
         await node.call("anvil_setCoinbase", miner)
+        await node.call("evm_setAutomine", mines)
     await node.set_time(now)
     height = await node.height()
     return {"height": height, "hash": await node.block_hash(height), "transactions": len(kept)}

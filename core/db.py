@@ -66,8 +66,9 @@ def driver_url(url: str) -> URL:
 
 
 def plain_url(url: str) -> str:
-    """Any PostgreSQL URL -> the one libpq wants."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    """Any PostgreSQL URL -> the one libpq wants, which takes no space in a password."""
+    rendered = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return rendered.replace(" ", "%20")
 
 
 def session_settings(url: str, *, service: bool = True) -> bytes:

@@ -187,7 +187,12 @@ class Matrix:
         for asset in ASSETS:
             held = self.simulator.balances()[asset]
             found = await self.desk.balance(exchange(self.venue), asset)
-            assert found == held.free + held.locked, asset
+            assert found == held.free + held.locked, (asset, await self.said())
+
+    async def said(self) -> list[str]:
+        """Both sides of each withdrawal, for who has to find out what differs."""
+        ours = await self.desk.rows("select * from moves where venue = :v", v=self.venue.value)
+        return [*map(str, ours), *map(str, self.simulator.withdrawals())]
 
     def executed(self) -> Counter[str]:
         """By the ids of our orders."""

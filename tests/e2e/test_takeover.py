@@ -31,7 +31,7 @@ from tests.e2e.town import Client, Town, open_town
 from tests.waiting import eventually
 from wallets.encoding import plain
 from wallets.intents import Allowance, Intent, Move, Order, Payment, Payout, Sweep, SweepBatch
-from wallets.signer import audit
+from wallets.signer import approvals, audit
 from wallets.signer.client import SignerClient
 from wallets.signer.place import Place
 
@@ -104,6 +104,19 @@ class Thief:
             read("pay", payout["id"]),
         )
 
+    def redirect(self, payout: dict[str, Any]) -> None:
+        """What a person has signed, and its digest, now name an address of the thief's."""
+        number = read("pay", payout["id"])
+        [typed_data] = self.database.execute(
+            "update payout_approvals set typed_data ="
+            " regexp_replace(typed_data::text, %s, %s, 'gi')::jsonb where payout_id = %s"
+            " returning typed_data",
+            (payout["address"], checksum(self.address()), number),
+        ).fetchone() or [None]
+        digest = approvals.digest(*approvals.payment_of(typed_data))
+        self.write("update payout_approvals set digest = %s where payout_id = %s", digest, number)
+        self.edit(payout, address=self.mine[-1])
+
     def clone(self, payout: dict[str, Any]) -> str:
         """The same again, to an address of the thief's -> the new payout's id."""
         number = new()
@@ -159,12 +172,7 @@ async def forged(thief: Thief, shop: Client) -> dict[str, str]:
     swapped, counterfeit, claimed = waiting
     os.kill(thief.town.pid("worker"), signal.SIGSTOP)
     approve(thief.town, swapped, shop)
-    thief.write(  # a person's signature, over another payee
-        "update payout_approvals set typed_data ="
-        " regexp_replace(typed_data::text, %s, %s, 'gi')::jsonb where payout_id = %s",
-        *(swapped["address"], checksum(thief.address()), read("pay", swapped["id"])),
-    )
-    thief.edit(swapped, address=thief.mine[-1])
+    thief.redirect(swapped)
     thief.write(  # nobody's signature
         "insert into payout_approval_signatures (approval_id, approver, signature, given_at)"
         " select id, approvers ->> 0, %s, now() from payout_approvals where payout_id = %s",

@@ -41,6 +41,8 @@ from core.secrets import SecretBox
 from payments import creation, invoices
 from payments.creation import NewInvoice
 from payments.following import Following
+from sandbox import node as sandbox_node
+from sandbox.reorgs import undisturbed
 from tests.waiting import eventually
 from wallets.addresses import salt_of
 
@@ -143,28 +145,11 @@ class Node:
         return signed
 
     async def reorg(self, depth: int, *again: tuple[str, int]) -> None:
-        """As many other blocks for the last ones; `again`: signed bytes and which of them.
-
-        What is sent meanwhile waits for a later block: Anvil mines it in the midst of a fork, on
-        top of what the fork takes back, and has a nonce in a block before the one that it follows.
-        """
-        await self.rpc("evm_setAutomine", False)
-        try:
-            await self._rests()
+        """As many other blocks for the last ones; `again`: signed bytes and which of them."""
+        async with undisturbed(sandbox_node.Node(self.url, self.session)):
             # Another miner, else the same transactions may make the very same block again.
             await self.rpc("anvil_setCoinbase", "0x" + secrets.token_hex(20))
             await self.rpc("anvil_reorg", depth, [list(pair) for pair in again])
-        finally:
-            await self.rpc("evm_setAutomine", self.automine)
-
-    async def _rests(self) -> None:
-        """Blocks that Anvil had begun are there; what is too cheap for any stays where it is."""
-        before = -1
-        while int((await self.rpc("txpool_status"))["pending"], 16):
-            if (head := await self.head()) == before:
-                return
-            before = head
-            await asyncio.sleep(MINING_SECONDS / 10)
 
     async def head(self) -> int:
         return int(await self.rpc("eth_blockNumber"), 16)

@@ -16,7 +16,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from api import paging, queries, schemas
 from api.auth import require
 from api.idempotency import once
-from core import clock, ids
+from core import ids
 from core.context import Context
 from core.errors import Invalid, NotFound, TooMany
 from merchants.keys import Principal
@@ -195,14 +195,8 @@ async def redeliver(
             endpoint = await endpoints.find(session, found.merchant_id, wanted)
         now = context.clock.now()
         made = await deliveries.redeliver(session, found.id, endpoint, now)
-        return 202, {
-            "id": ids.show("evt", found.id),
-            "object": "webhook_redelivery",
-            "event": ids.show("evt", found.id),
-            "deliveries": len(made),
-            "delivery_ids": [ids.show("dlv", one) for one in made],
-            "created_at": clock.show(now),
-        }
+        act = deliveries.act_json("webhook_redelivery", ids.show("evt", found.id), made, now)
+        return 202, {**act, "event": act["id"], "deliveries": len(made)}
 
     return await once(request, caller, do)
 

@@ -13,7 +13,7 @@ from api import paging, queries, schemas
 from api.auth import merchant_of, require
 from api.idempotency import once
 from api.paging import Page
-from core import clock, ids
+from core import ids
 from core.context import Context
 from merchants.keys import Principal
 from webhooks import deliveries, endpoints
@@ -210,13 +210,7 @@ async def replay(endpoint: str, body: Window, request: Request, caller: Writer) 
         found = await endpoints.find(session, caller.merchant_id, ids.read("whe", endpoint))
         now = context.clock.now()
         made = await deliveries.replay(session, found, body.since, body.until, now)
-        return 202, {
-            "id": ids.show("whe", found.id),
-            "object": "webhook_replay",
-            "endpoint": ids.show("whe", found.id),
-            "events": len(made),
-            "delivery_ids": [ids.show("dlv", one) for one in made],
-            "created_at": clock.show(now),
-        }
+        act = deliveries.act_json("webhook_replay", ids.show("whe", found.id), made, now)
+        return 202, {**act, "endpoint": act["id"], "events": len(made)}
 
     return await once(request, caller, do)

@@ -46,13 +46,18 @@ async def run(context: Context) -> None:
             await asyncio.sleep(0)
 
 
+async def keep_blocks_out(session: AsyncSession, network: str) -> None:
+    """Until the commit: whoever applies them takes this row first."""
+    await session.execute(_GUARD, {"network": network})
+
+
 async def look(context: Context, network: Network) -> int:
     """How many inflows have got their meaning. The guard row keeps blocks out meanwhile."""
     async with context.database.read() as session:
         if not await _waiting(session, network.id):
             return 0
     async with context.database.begin() as session:
-        await session.execute(_GUARD, {"network": network.id})
+        await keep_blocks_out(session, network.id)
         rows = await _waiting(session, network.id)
         expected = await awaiting.waiting(session, network.id, [r.tx_hash for r in rows])
         there = Awaited([e for e in expected if not e.arrived], {})

@@ -10,8 +10,6 @@ from wallets.tables import ExpectedInflow
 
 UNKNOWN = "unknown"  # nobody's
 AWAITED = "awaited"  # perhaps somebody's: its transaction is not told yet
-ARRIVED = "arrived"  # a move's
-FOUND = "found"  # a move's, that was written off
 
 
 class Awaited:
@@ -37,7 +35,7 @@ class Awaited:
             return entries.FROM + role, self._take(same)
         known = [e for e in mine if e.tx_hash == tx_hash and e.amount == amount]
         if known:
-            return FOUND if known[0].lost else ARRIVED, self._take(known)
+            return entries.FOUND if known[0].lost else entries.ARRIVED, self._take(known)
         open_ = [e for e in mine if e.tx_hash is None and not e.sender and e.amount >= amount]
         return (AWAITED if open_ else UNKNOWN), None
 

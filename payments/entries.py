@@ -11,6 +11,8 @@ from ledger.accounts import LOSSES, SUSPENSE, Debt, Role, merchant, place, trans
 from ledger.journal import Entry, Kind, Posting, transfer
 from payments.tables import Deposit, HouseMovement
 
+ARRIVED = "arrived"  # a meaning: what a move brought
+FOUND = "found"  # a meaning: what a move brought that was written off
 FROM = "from_"  # a meaning: out of another place of ours, named behind it
 
 
@@ -90,7 +92,7 @@ def house(row: HouseMovement, now: datetime, *, reverse: bool = False) -> Entry:
     if row.meaning == "swept":
         kind = Kind.SWEEP_REVERSED if reverse else Kind.SWEEP
         source = place(row.network, Role.DEPOSITS)
-    elif row.meaning in ("arrived", "found") or row.meaning.startswith(FROM):
+    elif row.meaning in (ARRIVED, FOUND) or row.meaning.startswith(FROM):
         kind = Kind.MOVE_REVERSED if reverse else Kind.MOVE_ARRIVED
         source = _origin(row)
     else:
@@ -132,4 +134,4 @@ def _origin(row: HouseMovement) -> str:
     move = ids.read("mov", row.reference or "")
     if move is None:
         raise LedgerError(f"{row.reference} is no move")
-    return LOSSES if row.meaning == "found" else transit(move)
+    return LOSSES if row.meaning == FOUND else transit(move)

@@ -61,32 +61,16 @@ def ordered(row: Move, asset: Asset, by: str, now: datetime) -> Entry:
     """A person has ordered fiat to go from a venue to a bank."""
     row.booked = fine(asset, row.amount)
     row.bookings += 1
-    number = ids.show("mov", row.id)
-    return Entry(
-        id=ids.new(),
-        key=f"move:{number}:ordered",
-        kind=Kind.MOVE_SENT,
-        reference=number,
-        merchant_id=None,
-        evidence={"venue": row.venue, "ordered_by": by},
-        posted_at=now,
-        postings=cross(asset, -row.amount, debit=exchange(_venue(row)), credit=transit(row.id)),
-    )
+    key, evidence = f"move:{_name(row)}:ordered", {"venue": row.venue, "ordered_by": by}
+    postings = cross(asset, -row.amount, debit=exchange(_venue(row)), credit=transit(row.id))
+    return _of(row, key, Kind.MOVE_SENT, evidence, postings, now)
 
 
 def lost(row: Move, left: int, key: str, evidence: dict[str, Any], now: datetime) -> Entry:
     """A person has written off what is in transit (below zero: what arrived and did not leave)."""
     row.lost += left
-    return Entry(
-        id=ids.new(),
-        key=key,
-        kind=Kind.BREAK_RESOLVED,
-        reference=ids.show("mov", row.id),
-        merchant_id=None,
-        evidence=evidence,
-        posted_at=now,
-        postings=transfer(row.asset, left, debit=LOSSES, credit=transit(row.id)),
-    )
+    postings = transfer(row.asset, left, debit=LOSSES, credit=transit(row.id))
+    return _of(row, key, Kind.BREAK_RESOLVED, evidence, postings, now)
 
 
 def found(row: Move, left: int, now: datetime) -> Entry | None:
@@ -96,17 +80,10 @@ def found(row: Move, left: int, now: datetime) -> Entry | None:
     if back <= 0:
         return None
     row.lost -= back
-    number = ids.show("mov", row.id)
-    return Entry(
-        id=ids.new(),
-        key=f"move:{number}:found:{row.version}",
-        kind=Kind.MOVE_ARRIVED,
-        reference=number,
-        merchant_id=None,
-        evidence={"found": "what was written off has shown up"},
-        posted_at=now,
-        postings=transfer(row.asset, back, debit=transit(row.id), credit=LOSSES),
-    )
+    key = f"move:{_name(row)}:found:{row.version}"
+    evidence = {"found": "what was written off has shown up"}
+    postings = transfer(row.asset, back, debit=transit(row.id), credit=LOSSES)
+    return _of(row, key, Kind.MOVE_ARRIVED, evidence, postings, now)
 
 
 def _entry(
@@ -127,16 +104,31 @@ def _entry(
         "tx_hash": shown.tx_hash,
         "at": shown.at.isoformat(),
     }
+    return _of(row, f"venue_transfer:{row.venue}:{name}{again}", kind, evidence, postings, now)
+
+
+def _of(
+    row: Move,
+    key: str,
+    kind: Kind,
+    evidence: dict[str, Any],
+    postings: tuple[Posting, ...],
+    now: datetime,
+) -> Entry:
     return Entry(
         id=ids.new(),
-        key=f"venue_transfer:{row.venue}:{name}{again}",
+        key=key,
         kind=kind,
-        reference=ids.show("mov", row.id),
+        reference=_name(row),
         merchant_id=None,
         evidence=evidence,
         posted_at=now,
         postings=postings,
     )
+
+
+def _name(row: Move) -> str:
+    return ids.show("mov", row.id)
 
 
 def _venue(row: Move) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.context import Context
 from core.errors import Conflict, NotFound
 from core.ids import show
 from ledger.journal import post
+from payments.arrivals import keep_blocks_out
 from treasury import bank_settling, move_booking
 from treasury.move_cases import advance, load
 from treasury.move_machine import MoveStatus, Way, Windows
@@ -23,8 +24,6 @@ from treasury.move_tables import Move
 from wallets import expected
 from wallets.sweep_facts import TransactionFact
 from wallets.transactions import Status as Sent
-
-_GUARD = text("select number from network_cursors where network = :network for update")
 
 
 def refuse(way: Way, status: MoveStatus, left: int, sent: TransactionFact | None) -> None:
@@ -55,7 +54,7 @@ async def lock(session: AsyncSession, move_id: UUID) -> None:
     if row is None:
         raise NotFound("no such move")
     if row.network is not None:
-        await session.execute(_GUARD, {"network": row.network})
+        await keep_blocks_out(session, row.network)
     for place in (row.source, row.destination):
         if place.startswith("bank:"):
             await bank_settling.lock(session, place.removeprefix("bank:"))

@@ -120,6 +120,16 @@ async def _again(
     return found
 
 
+def act_json(kind: str, of: str, made: Sequence[UUID], now: datetime) -> dict[str, Any]:
+    """Sending again, which is not kept itself: `of` is the id of what is sent, or to whom."""
+    return {
+        "id": of,
+        "object": kind,
+        "delivery_ids": [ids.show("dlv", one) for one in made],
+        "created_at": clock.show(now),
+    }
+
+
 async def page(
     session: AsyncSession, endpoint_id: UUID, *, limit: int, cursor: UUID | None
 ) -> tuple[list[dict[str, Any]], bool]:

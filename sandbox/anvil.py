@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import BezantError, EndpointFailed
 from sandbox.contracts import ROOT
 from sandbox.node import Node
-from sandbox.processes import Child
+from sandbox.processes import Child, free_port
 
 START_SECONDS = 30
 SAVE_SECONDS = 5  # what a killed Anvil may lose; asked to stop it loses nothing
@@ -41,7 +40,7 @@ class Anvil:
     ) -> None:
         self.chain_id = chain_id
         self._now = now
-        port = _free_port()
+        port = free_port()
         self.node = Node(f"http://127.0.0.1:{port}")
         arguments = [
             binary(), "--silent", "--host", "127.0.0.1", "--port", str(port),
@@ -78,10 +77,3 @@ async def check_same_chain(node: Node, network: str, genesis: str, number: int, 
             f"the database has followed {network} up to block {number} ({hash_[:10]}...), and the"
             " kept chain does not have it: start with --fresh, or bring back the data directory"
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -114,6 +115,13 @@ def _surroundings() -> dict[str, str]:
     to keep no bytecode: compiling anew what it imports is two thirds of a process's start."""
     unwanted = "PYTHONDONTWRITEBYTECODE"
     return {k: v for k, v in os.environ.items() if not k.startswith(("BEZANT_", unwanted))}
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has now, for programs that take no socket."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def end_leftovers(file: Path, mark: str, patience: float = 5) -> None:

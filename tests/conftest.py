@@ -15,6 +15,7 @@ from core.embedded import EmbeddedPostgres
 from core.ids import new
 from core.schema import migrate
 from tests.folders import folder
+from tests.world import Deployed, chain
 
 TEMPLATE = "bezant_template"
 
@@ -74,6 +75,13 @@ def database_like(server_url: str, template: str) -> Iterator[str]:
 def database_url(server_url: str, template: str) -> Iterator[str]:
     with database_like(server_url, template) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def one_chain() -> Iterator[tuple[str, Deployed]]:
+    """A real chain for as long as a file: its URL, and what is deployed there."""
+    with chain(31337) as made:
+        yield made
 
 
 @pytest.fixture

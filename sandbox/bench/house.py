@@ -111,9 +111,7 @@ class House:
     @asynccontextmanager
     async def anvil(self, chain_id: int) -> AsyncIterator[Node]:
         """A chain that nobody else follows, and that saves no state: it would every 5 s."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = processes.free_port()
         child = processes.Child(
             f"anvil {chain_id}",
             [

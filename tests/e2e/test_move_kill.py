@@ -17,7 +17,7 @@ import random
 import re
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,7 @@ from tests.integration.exchanges import binance_venue, coinbase_venue
 from tests.integration.treasury.moving import Moving, open_moving
 from tests.settings import SEED, numbers
 from tests.waiting import eventually
-from tests.world import Deployed, chain, connect
+from tests.world import Deployed, connect
 
 PATIENCE = 30
 BLOCK_SECONDS = 0.2
@@ -263,12 +263,6 @@ async def rig(venue: Venue, moving: Moving, folder: Path) -> AsyncIterator[Rig]:
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
             simulator.close()
-
-
-@pytest.fixture(scope="module")
-def one_chain() -> Iterator[tuple[str, Deployed]]:
-    with chain(31337) as made:
-        yield made
 
 
 POINTS = [(state, moment) for state in STATES for moment in MOMENTS]

@@ -3,7 +3,6 @@ off, and the simulator wakes up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.e2e.test_move_kill import served
 from tests.integration.exchanges import binance_venue, coinbase_venue
 from tests.integration.treasury.moving import HELD, KEY, WINDOWS, Moving, named, open_moving
 from tests.waiting import eventually
-from tests.world import Deployed, chain, connect
+from tests.world import Deployed, connect
 from treasury.move_work import Moves
 
 SEED = "lost"
@@ -66,12 +65,6 @@ async def awake(moving: Moving, watch: ChainWatch) -> None:
         return bool((await moving.show(row.id))["status"] == "done")
 
     await eventually(is_done, 20)
-
-
-@pytest.fixture(scope="module")
-def one_chain() -> Iterator[tuple[str, Deployed]]:
-    with chain(31337) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

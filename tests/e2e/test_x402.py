@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from sandbox.processes import free_port
 from tests.e2e.town import Chains, Town, new_merchant, open_api, open_chains, open_town
 from tests.waiting import eventually
 from tests.world import calldata
@@ -63,12 +63,6 @@ async def _listens(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 async def _pay(program: str, environment: dict[str, str]) -> tuple[str, dict[str, Any]]:
     """What the payer prints: status and body, and the receipt."""
     with running(program, environment) as payer:
@@ -95,7 +89,7 @@ async def test_the_page_sells_a_request(town: Town) -> None:
         environment = {
             "URL": merchant.url,
             "KEY": merchant.key,
-            "PORT": str(_free_port()),
+            "PORT": str(free_port()),
             "PAYER_KEY": "0x" + bytes(account.key).hex(),
         }
         mining = asyncio.create_task(_mine(chains))

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import psycopg
 import pytest
 
 from core.schema import newest
+from sandbox.processes import free_port
 from tests.conftest import database_like
 from tests.folders import folder
 
@@ -43,11 +43,6 @@ def binaries() -> Path:
     assert package is not None
     assert package.origin is not None
     return debian[-1] if debian else Path(package.origin).parent / "pginstall" / "bin"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def url_of(role: str, port: int, database: str) -> str:

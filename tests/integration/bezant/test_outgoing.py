@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +13,9 @@ from bezant.settings import Settings, load
 from core.networks import Catalog, Network
 from tests.integration.wallets.signer.process import SHARED_KEY, SignerProcess, open_signer
 from tests.unit.wallets.signer import world as w
-from tests.world import Deployed, chain, connect, network_of
+from tests.world import Deployed, connect, network_of
 
 EXAMPLE = Path(__file__).parents[3] / "bezant.example.toml"
-
-
-@pytest.fixture(scope="module")
-def first_chain() -> Iterator[tuple[str, Deployed]]:
-    with chain(31337) as made:
-        yield made
 
 
 @pytest.fixture
@@ -69,10 +63,10 @@ async def test_one_that_is_away_and_one_that_has_another_key_are_bad(
 
 
 async def test_what_the_policy_does_not_know_is_named(
-    signer: SignerProcess, first_chain: tuple[str, Deployed]
+    signer: SignerProcess, one_chain: tuple[str, Deployed]
 ) -> None:
     """The policy's tokens and factory are not this network's; its wallet holds nothing here."""
-    network = await here(first_chain)
+    network = await here(one_chain)
     rows = await outgoing.examine(settings(signer, network))
     told = {about: (verdict, sentence) for verdict, about, sentence in rows}
     assert told["signer"][0] == "ok"
@@ -88,8 +82,8 @@ async def test_what_the_policy_does_not_know_is_named(
     assert "which the signer has no key of" in sentence
 
 
-async def test_in_step_it_is_fine(signer: SignerProcess, first_chain: tuple[str, Deployed]) -> None:
-    full = await here(first_chain)
+async def test_in_step_it_is_fine(signer: SignerProcess, one_chain: tuple[str, Deployed]) -> None:
+    full = await here(one_chain)
     coin = replace(full, tokens=full.tokens[:1], factory=None, router=None)
     rows = await outgoing.examine(settings(signer, coin))
     assert verdicts(rows)["eip155:31337 policy"] == "ok"

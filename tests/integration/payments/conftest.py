@@ -19,12 +19,6 @@ from tests.world import world as make_world
 Chain = tuple[str, Deployed]
 
 
-@pytest.fixture(scope="module")
-def first_chain() -> Iterator[Chain]:
-    with chain(31337) as made:
-        yield made
-
-
 @pytest.fixture
 def own_chain() -> Iterator[Chain]:
     """For a test that would leave a chain behind which others cannot use."""
@@ -39,8 +33,8 @@ def second_chain() -> Iterator[Chain]:
 
 
 @pytest.fixture
-async def world(database: Database, first_chain: Chain) -> AsyncIterator[World]:
-    url, deployed = first_chain
+async def world(database: Database, one_chain: Chain) -> AsyncIterator[World]:
+    url, deployed = one_chain
     async with connect(url) as node:
         networks = {network_of(node, deployed): (node, deployed)}
         async with make_world(database, networks) as made:
@@ -49,11 +43,11 @@ async def world(database: Database, first_chain: Chain) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def two_networks(
-    database: Database, first_chain: Chain, second_chain: Chain
+    database: Database, one_chain: Chain, second_chain: Chain
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         networks = {}
-        for number, (url, deployed) in ((31337, first_chain), (31338, second_chain)):
+        for number, (url, deployed) in ((31337, one_chain), (31338, second_chain)):
             node = await stack.enter_async_context(connect(url))
             networks[network_of(node, deployed, number)] = (node, deployed)
         yield await stack.enter_async_context(make_world(database, networks))
@@ -61,10 +55,10 @@ async def two_networks(
 
 @pytest.fixture
 async def twins(
-    database: Database, first_chain: Chain
+    database: Database, one_chain: Chain
 ) -> AsyncIterator[tuple[World, FaultProxy, Node]]:
     """A world that looks through a proxy, and a second node with the same past."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(connect(url))
         other_url = await asyncio.to_thread(stack.enter_context, anvil())

@@ -68,8 +68,8 @@ class Open:
 
 
 @pytest.fixture
-def behind(database: Database, first_chain: Chain) -> Open:
-    return Open(database, first_chain)
+def behind(database: Database, one_chain: Chain) -> Open:
+    return Open(database, one_chain)
 
 
 async def persist(world: World, looks: int = 12) -> int:

@@ -24,10 +24,10 @@ ID = "eip155:31337"
 
 @pytest.fixture
 async def without_usdc(
-    database: Database, first_chain: Chain
+    database: Database, one_chain: Chain
 ) -> AsyncIterator[tuple[World, FaultProxy]]:
     """A world that has never followed USDC yet, and looks through a proxy."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(connect(url))
         proxy = await stack.enter_async_context(FaultProxy(url))

@@ -409,10 +409,10 @@ async def enrich(chain: Chain) -> None:
 
 
 @pytest.fixture(scope="module")
-def rich_chains(first_chain: Chain, second_chain: Chain) -> tuple[Chain, Chain]:
-    for chain in (first_chain, second_chain):
+def rich_chains(one_chain: Chain, second_chain: Chain) -> tuple[Chain, Chain]:
+    for chain in (one_chain, second_chain):
         asyncio.run(enrich(chain))
-    return first_chain, second_chain
+    return one_chain, second_chain
 
 
 @pytest.mark.parametrize(

@@ -370,10 +370,10 @@ async def _pay_a_day_without_the_worker(world: World) -> None:
 
 @pytest.mark.parametrize("way", [Traces.DEBUG, Traces.NONE])
 async def test_inner_eth_in_the_other_ways(
-    database: Database, first_chain: Chain, way: Traces
+    database: Database, one_chain: Chain, way: Traces
 ) -> None:
     """By debug_traceBlockByHash, and by comparing balances where a node has no traces at all."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node:
         networks = {network_of(node, deployed, traces=way): (node, deployed)}
         async with make_world(database, networks) as world:
@@ -393,11 +393,9 @@ async def test_inner_eth_in_the_other_ways(
             await world.assert_books_match_the_chain()
 
 
-async def test_a_sweep_of_what_only_its_balance_shows(
-    database: Database, first_chain: Chain
-) -> None:
+async def test_a_sweep_of_what_only_its_balance_shows(database: Database, one_chain: Chain) -> None:
     """It came unseen and was swept before anybody looked: one deposit, and no unknown inflow."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node:
         networks = {network_of(node, deployed, traces=Traces.NONE): (node, deployed)}
         async with make_world(database, networks) as world:

@@ -21,8 +21,8 @@ DELEGATED = "0xef0100" + "ab" * 20
 
 
 @pytest.fixture
-async def shop(database: Database, first_chain: Chain) -> AsyncIterator[Leaving]:
-    url, deployed = first_chain
+async def shop(database: Database, one_chain: Chain) -> AsyncIterator[Leaving]:
+    url, deployed = one_chain
     async with connect(url) as node, make_leaving(database, node, deployed) as leaving:
         await leaving.fund("USDC", "100")
         yield leaving

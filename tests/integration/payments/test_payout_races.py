@@ -32,9 +32,9 @@ ETHER = 10**18
 
 
 @pytest.fixture
-async def shop(database: Database, first_chain: Chain) -> AsyncIterator[Leaving]:
+async def shop(database: Database, one_chain: Chain) -> AsyncIterator[Leaving]:
     """Its merchant has 10 ETH, 1,000 USDC."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node, make_leaving(database, node, deployed) as leaving:
         await leaving.fund("ETH", "10")
         await leaving.fund("USDC", "1000")

@@ -27,9 +27,9 @@ ALL = ["payout.requested", "payout.approved", "payout.sending", "payout.paid"]
 
 
 @pytest.fixture
-async def shop(database: Database, first_chain: Chain) -> AsyncIterator[Leaving]:
+async def shop(database: Database, one_chain: Chain) -> AsyncIterator[Leaving]:
     """Its merchant has 10 ETH and 1,000 USDC."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node, make_leaving(database, node, deployed) as leaving:
         await leaving.fund("ETH", "10")
         await leaving.fund("USDC", "1000")

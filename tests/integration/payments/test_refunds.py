@@ -23,9 +23,9 @@ PRICE = 10**16  # 25 USD in ETH
 
 
 @pytest.fixture
-async def shop(database: Database, first_chain: Chain) -> AsyncIterator[Leaving]:
+async def shop(database: Database, one_chain: Chain) -> AsyncIterator[Leaving]:
     """A merchant who has 1 ETH besides, for fees."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node, make_leaving(database, node, deployed) as leaving:
         await leaving.fund("ETH", "1")
         yield leaving

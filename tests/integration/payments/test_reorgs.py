@@ -44,11 +44,11 @@ HALF = 5 * 10**15  # wei: half of 25 USD at 2,500
 
 @pytest.fixture(params=CASES, ids=lambda c: f"{'after' if c[0] else 'before'}-{c[1]}-{c[2]}")
 async def each(
-    request: pytest.FixtureRequest, database: Database, first_chain: Chain
+    request: pytest.FixtureRequest, database: Database, one_chain: Chain
 ) -> AsyncIterator[tuple[World, bool, int]]:
     """A world where one block settles, or one where twelve do; which it is, and a fork's depth."""
     settled, depth, way = request.param
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node:
         tiers = (Tier(up_to=None, required=1 if settled else 12),)
         network = network_of(node, deployed, tiers=tiers, traces=way)
@@ -128,11 +128,11 @@ async def test_at_another_log_index(each: tuple[World, bool, int]) -> None:
 
 @pytest.mark.parametrize("way", Traces)
 async def test_an_inner_call_taken_back_and_given_again(
-    database: Database, first_chain: Chain, way: Traces
+    database: Database, one_chain: Chain, way: Traces
 ) -> None:
     """Where balances are compared it is dated at the block of the look, and after a fork it is
     found with the next block only."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(connect(url))
         pairs = {network_of(node, deployed, traces=way): (node, deployed)}

@@ -29,8 +29,8 @@ PRICE = 10**16  # 25 USD in ETH
 
 
 @pytest.fixture
-async def shop(database: Database, first_chain: Chain) -> AsyncIterator[Leaving]:
-    url, deployed = first_chain
+async def shop(database: Database, one_chain: Chain) -> AsyncIterator[Leaving]:
+    url, deployed = one_chain
     async with connect(url) as node, make_leaving(database, node, deployed) as leaving:
         yield leaving
 
@@ -120,10 +120,10 @@ async def test_a_deep_deposit_waits_for_the_word(world: World, tmp_path: Path) -
 
 
 async def test_one_confirmation_is_not_faster_than_screening(
-    database: Database, first_chain: Chain
+    database: Database, one_chain: Chain
 ) -> None:
     """The block that brings it would confirm it: it is asked about first."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node:
         tiers = (Tier(up_to=None, required=1),)
         network = network_of(node, deployed, tiers=tiers)
@@ -200,8 +200,8 @@ async def test_a_rejected_deposit_stays_in_the_inbox_and_may_go_back(
     await shop.assert_sound()
 
 
-async def test_the_oracle_contract_is_asked(database: Database, first_chain: Chain) -> None:
-    url, deployed = first_chain
+async def test_the_oracle_contract_is_asked(database: Database, one_chain: Chain) -> None:
+    url, deployed = one_chain
     async with connect(url) as node:
         oracle = deployed.sanctions_oracle
         bad = calldata("addToSanctionsList(address[])", [node.accounts[2]])

@@ -29,8 +29,8 @@ from tests.world import World, connect
 
 
 @pytest.fixture
-async def shop(database: Database, first_chain: Chain) -> AsyncIterator[Leaving]:
-    url, deployed = first_chain
+async def shop(database: Database, one_chain: Chain) -> AsyncIterator[Leaving]:
+    url, deployed = one_chain
     async with connect(url) as node, make_leaving(database, node, deployed) as leaving:
         yield leaving
 

@@ -142,9 +142,9 @@ async def test_from_a_contract_with_a_fee_and_dust(world: World) -> None:
     await assert_sound(world)
 
 
-async def test_the_depth_is_that_of_the_sum(database: Database, first_chain: Chain) -> None:
+async def test_the_depth_is_that_of_the_sum(database: Database, one_chain: Chain) -> None:
     """Many small deposits do not slip under a limit."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with connect(url) as node:
         tiers = (Tier(up_to=3_000_00, required=1), Tier(up_to=None, required=4))
         network = network_of(node, deployed, tiers=tiers)
@@ -280,8 +280,8 @@ async def test_on_two_networks_under_one_address(two_networks: World) -> None:
 
 
 @pytest.fixture
-async def shop(database: Database, first_chain: Chain) -> AsyncIterator[Leaving]:
-    url, deployed = first_chain
+async def shop(database: Database, one_chain: Chain) -> AsyncIterator[Leaving]:
+    url, deployed = one_chain
     async with connect(url) as node, make_leaving(database, node, deployed) as leaving:
         yield leaving
 

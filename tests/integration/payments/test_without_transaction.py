@@ -20,9 +20,9 @@ PLACE = "network:eip155:31337:deposits"
 
 
 @pytest.fixture
-async def behind(database: Database, first_chain: Chain) -> AsyncIterator[tuple[World, FaultProxy]]:
+async def behind(database: Database, one_chain: Chain) -> AsyncIterator[tuple[World, FaultProxy]]:
     """A world that looks through a proxy: Anvil has no validators."""
-    url, deployed = first_chain
+    url, deployed = one_chain
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(connect(url))
         proxy = await stack.enter_async_context(FaultProxy(url))

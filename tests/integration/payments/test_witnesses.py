@@ -27,14 +27,14 @@ Open = Callable[..., AbstractAsyncContextManager[tuple[World, list[FaultProxy]]]
 
 
 @pytest.fixture
-def behind(database: Database, first_chain: Chain) -> Open:
+def behind(database: Database, one_chain: Chain) -> Open:
     """Worlds that want a second endpoint's word above 10 USD."""
 
     @asynccontextmanager
     async def open_(
         proxies: int = 2, **settings: Any
     ) -> AsyncIterator[tuple[World, list[FaultProxy]]]:
-        url, deployed = first_chain
+        url, deployed = one_chain
         async with AsyncExitStack() as stack:
             node = await stack.enter_async_context(connect(url))
             made = [await stack.enter_async_context(FaultProxy(url)) for _ in range(proxies)]

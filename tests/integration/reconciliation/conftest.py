@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,16 +14,10 @@ from core.money import crypto
 from core.networks import NATIVE, Catalog, Network, Token
 from core.secrets import SecretBox
 from tests.integration.reconciliation.rig import ONE, Account, Rig
-from tests.world import Deployed, World, add_merchant, chain, connect, network_of
+from tests.world import Deployed, World, add_merchant, connect, network_of
 from tests.world import world as make_world
 
 Chain = tuple[str, Deployed]
-
-
-@pytest.fixture(scope="module")
-def one_chain() -> Iterator[Chain]:
-    with chain(31337) as made:
-        yield made
 
 
 @pytest.fixture

@@ -14,26 +14,20 @@ Chain = tuple[str, Deployed]
 
 
 @pytest.fixture(scope="module")
-def first_chain() -> Iterator[Chain]:
-    with chain(31337) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def second_chain() -> Iterator[Chain]:
     with chain(31338) as made:
         yield made
 
 
 @pytest.fixture
-async def till(database: Database, first_chain: Chain) -> AsyncIterator[Till]:
-    async with open_till(database, first_chain) as made:
+async def till(database: Database, one_chain: Chain) -> AsyncIterator[Till]:
+    async with open_till(database, one_chain) as made:
         yield made
 
 
 @pytest.fixture
 async def two_tills(
-    database: Database, first_chain: Chain, second_chain: Chain
+    database: Database, one_chain: Chain, second_chain: Chain
 ) -> AsyncIterator[Till]:
-    async with open_till(database, first_chain, second_chain) as made:
+    async with open_till(database, one_chain, second_chain) as made:
         yield made

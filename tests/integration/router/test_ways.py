@@ -17,8 +17,8 @@ TREASURY = "network:eip155:31337:treasury"
 
 
 @pytest.mark.parametrize("traces", Traces)
-async def test_traces(database: Database, first_chain: Chain, traces: Traces) -> None:
-    async with open_till(database, first_chain, traces=traces) as till:
+async def test_traces(database: Database, one_chain: Chain, traces: Traces) -> None:
+    async with open_till(database, one_chain, traces=traces) as till:
         world = till.world
         paid = {}
         for asset in ("ETH", "USDC"):
@@ -35,9 +35,9 @@ async def test_traces(database: Database, first_chain: Chain, traces: Traces) ->
         assert await world.rows("house_movements") == []
 
 
-async def test_from_far_behind(database: Database, first_chain: Chain) -> None:
+async def test_from_far_behind(database: Database, one_chain: Chain) -> None:
     """Read by ranges of blocks, with others' blocks between."""
-    async with open_till(database, first_chain) as till:
+    async with open_till(database, one_chain) as till:
         world = till.world
         total = 0
         for asset in ("ETH", "ETH", "USDC"):
@@ -52,12 +52,12 @@ async def test_from_far_behind(database: Database, first_chain: Chain) -> None:
         await assert_sound(world)
 
 
-async def test_a_second_node_has_to_show_it_too(database: Database, first_chain: Chain) -> None:
-    url, _ = first_chain
+async def test_a_second_node_has_to_show_it_too(database: Database, one_chain: Chain) -> None:
+    url, _ = one_chain
     async with AsyncExitStack() as stack:
         first, second = [await stack.enter_async_context(FaultProxy(url)) for _ in range(2)]
         settings = {"rpc_urls": (first.url, second.url), "second_endpoint_above": 1000}
-        till = await stack.enter_async_context(open_till(database, first_chain, **settings))
+        till = await stack.enter_async_context(open_till(database, one_chain, **settings))
         world = till.world
         invoice = await world.invoice()
         quote = await till.quote(invoice)

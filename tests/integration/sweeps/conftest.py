@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from core.db import Database
 from tests.integration.sweeps.sweeping import Sweeping, make_sweeping
-from tests.world import Deployed, chain, connect
+from tests.world import Deployed, connect
 
 Chain = tuple[str, Deployed]
-
-
-@pytest.fixture(scope="module")
-def one_chain() -> Iterator[Chain]:
-    with chain(31337) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from core.db import Database
 from tests.integration.treasury.converting import Converting, converting
 from tests.integration.treasury.moving import Moving, open_moving
-from tests.world import Deployed, chain, connect
+from tests.world import Deployed, connect
 
 
 @pytest.fixture
@@ -17,12 +17,6 @@ async def desk(database: Database) -> Converting:
     made = converting(database)
     await made.open()
     return made
-
-
-@pytest.fixture(scope="module")
-def one_chain() -> Iterator[tuple[str, Deployed]]:
-    with chain(31337) as made:
-        yield made
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ class Moving:
     async def send(self) -> None:
         while rows := await self.sending.claim(16):
             await asyncio.gather(*(self.sending.step(row) for row in rows))
+        await self.world.node.took()
 
     async def follow(self) -> None:
         await self.world.follow()
@@ -264,6 +265,15 @@ class Moving:
     async def open_breaks(self) -> list[tuple[str, str]]:
         rows = await self.world.rows("breaks")
         return [(row.kind, row.place) for row in rows if row.status != "resolved"]
+
+    async def until_told(self) -> None:
+        """Works until a person is told of something."""
+
+        async def told() -> bool:
+            await self.work()
+            return bool(await self.open_breaks())
+
+        await eventually(told)
 
     async def books_match(self) -> None:
         """Hot wallet and treasury equal the chain; nothing hangs in between."""

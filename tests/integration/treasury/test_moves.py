@@ -256,12 +256,7 @@ async def test_what_was_never_done_is_not_sent_again_and_a_person_decides(moving
     moving.venue.script.append((False, LOST))
     number = await moving.ask("binance", "hot")
     await moving.until(number, "sending", "outcome_unknown")
-
-    async def told() -> bool:
-        await moving.work()
-        return bool(await moving.open_breaks())
-
-    await eventually(told)
+    await moving.until_told()
     assert await moving.open_breaks() == [("missing_at_venue", "exchange:binance")]
     assert (await moving.row(number)).blocked == ONE
     async with moving.world.context.database.statement() as connection:

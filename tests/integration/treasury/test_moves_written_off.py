@@ -367,12 +367,7 @@ async def test_one_that_was_unproved_and_then_left(moving: Moving) -> None:
     assert order_left is not None
     await moving.forget_lease(number)
     await moving.until(number, "sending", "outcome_unknown")
-
-    async def told() -> bool:
-        await moving.work()
-        return bool(await moving.open_breaks())
-
-    await eventually(told)
+    await moving.until_told()
     assert await moving.open_breaks() == [("missing_at_venue", "exchange:binance")]
     with pytest.raises(Conflict, match="cannot be resolved by write_off"):
         await resolve(moving)

@@ -13,12 +13,6 @@ from tests.world import Deployed, chain, connect
 Chain = tuple[str, Deployed]
 
 
-@pytest.fixture(scope="module")
-def first_chain() -> Iterator[Chain]:
-    with chain(31337) as made:
-        yield made
-
-
 @pytest.fixture
 def own_chain() -> Iterator[Chain]:
     """For a test that forks, raises the base fee, or needs a wallet's first nonce."""
@@ -27,8 +21,8 @@ def own_chain() -> Iterator[Chain]:
 
 
 @pytest.fixture
-async def rig(database: Database, first_chain: Chain) -> AsyncIterator[Rig]:
-    url, deployed = first_chain
+async def rig(database: Database, one_chain: Chain) -> AsyncIterator[Rig]:
+    url, deployed = one_chain
     async with connect(url) as node, make_rig(database, node, deployed) as made:
         yield made
 

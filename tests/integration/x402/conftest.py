@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from core.db import Database
 from tests.integration.x402.shop import Shop, open_shop
-from tests.world import Deployed, chain
-
-
-@pytest.fixture(scope="module")
-def anvil_chain() -> Iterator[tuple[str, Deployed]]:
-    with chain(31337) as made:
-        yield made
+from tests.world import Deployed
 
 
 @pytest.fixture
-async def shop(database: Database, anvil_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
-    async with open_shop(database, anvil_chain) as made:
+async def shop(database: Database, one_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
+    async with open_shop(database, one_chain) as made:
         yield made

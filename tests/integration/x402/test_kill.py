@@ -25,9 +25,9 @@ PATIENCE = 30
 
 
 @pytest.fixture
-async def api(database: Database, anvil_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
+async def api(database: Database, one_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
     """The API alone: each test has workers of its own."""
-    async with open_shop(database, anvil_chain, works=False) as made:
+    async with open_shop(database, one_chain, works=False) as made:
         yield made
 
 

@@ -16,10 +16,10 @@ from tests.world import Deployed
 
 
 @pytest.fixture
-async def deep(database: Database, anvil_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
+async def deep(database: Database, one_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
     """Three blocks are asked for."""
     tiers = (Tier(up_to=None, required=3),)
-    async with open_shop(database, anvil_chain, tiers=tiers) as made:
+    async with open_shop(database, one_chain, tiers=tiers) as made:
         yield made
 
 

@@ -129,9 +129,9 @@ async def test_gas_is_worth_what_is_paid(shop: Shop) -> None:
 
 
 @pytest.fixture
-async def away(database: Database, anvil_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
+async def away(database: Database, one_chain: tuple[str, Deployed]) -> AsyncIterator[Shop]:
     """The worker's node answers nothing."""
-    async with open_shop(database, anvil_chain, worker_url="http://127.0.0.1:9") as made:
+    async with open_shop(database, one_chain, worker_url="http://127.0.0.1:9") as made:
         yield made
 
 
@@ -141,17 +141,17 @@ async def test_nobody_can_ask_the_chain(away: Shop) -> None:
     assert (verdict["isValid"], verdict["invalidReason"]) == (False, "unavailable")
 
 
-async def test_limits_of_a_merchant(database: Database, anvil_chain: tuple[str, Deployed]) -> None:
+async def test_limits_of_a_merchant(database: Database, one_chain: tuple[str, Deployed]) -> None:
     tight = X402Policy(per_hour=1)
-    async with open_shop(database, anvil_chain, x402=tight) as shop:
+    async with open_shop(database, one_chain, x402=tight) as shop:
         payer = await shop.payer()
         assert (await shop.post("settle", shop.sign(payer)))["success"] is True
         assert await refused(shop, shop.sign(payer)) == "relay_limit"
 
 
 async def test_limits_of_a_merchants_gas(
-    database: Database, anvil_chain: tuple[str, Deployed]
+    database: Database, one_chain: tuple[str, Deployed]
 ) -> None:
-    async with open_shop(database, anvil_chain, x402=X402Policy(gas_per_hour=1)) as shop:
+    async with open_shop(database, one_chain, x402=X402Policy(gas_per_hour=1)) as shop:
         answer = await shop.post("settle", shop.sign(await shop.payer()))
         assert answer["errorReason"] == "relay_limit"

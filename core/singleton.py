@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ import psycopg
 from core.db import Database, Raw
 
 STANDBY_SECONDS = 1
+CHECK_SECONDS = 5  # between two questions on the lock's connection
 
 
 def lock_number(name: str) -> int:
@@ -31,9 +33,15 @@ class Held:
 
     def __init__(self, connection: Raw) -> None:
         self._connection = connection
+        self._checked_at = time.monotonic()
 
     async def check(self) -> None:
-        """Raises Lost when the server no longer answers on the lock's connection."""
+        """Raises Lost when the server no longer answers on the lock's connection; asked now and
+        then, however often the steps come."""
+        now = time.monotonic()
+        if now - self._checked_at < CHECK_SECONDS:
+            return
+        self._checked_at = now
         try:
             await self._connection.execute("select 1")
         except psycopg.Error as error:

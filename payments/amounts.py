@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from core.errors import Invalid, InvalidAmount
 from core.money import Asset
@@ -31,6 +32,12 @@ def amounts(
         raise Invalid.of("amount", error.detail, code="invalid_amount") from None
     if units == 0:
         raise Invalid.of("amount", "must be more than zero", code="invalid_amount")
-    if not _PERCENT.fullmatch(tolerance_percent) or Fraction(tolerance_percent) > LARGEST_TOLERANCE:
+    return currency, units, int(units * _share(tolerance_percent))
+
+
+@lru_cache(maxsize=1024)
+def _share(percent: str) -> Fraction:
+    """Raises Invalid."""
+    if not _PERCENT.fullmatch(percent) or Fraction(percent) > LARGEST_TOLERANCE:
         raise Invalid.of("tolerance_percent", 'is a decimal from "0" to "5"')
-    return currency, units, int(units * Fraction(tolerance_percent) / 100)
+    return Fraction(percent) / 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,14 +28,13 @@ from prices import book
 from prices.book import PriceBook
 from wallets.addresses import deposit_address
 from webhooks.endpoints import for_url
-from webhooks.events import LISTENS, NewEvent, render
+from webhooks.events import LISTENS, NewEvent, object_of, render
 
 # A new invoice as views want to see it.
 _NOT_YET = dict.fromkeys(("settled_at", "cancelled_at", "mark", "mark_reason"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewInvoice:
+class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it came in: amounts are text in major units (API 2)."""
 
     amount: str
@@ -46,7 +45,7 @@ class NewInvoice:
     tolerance_percent: str = "0"
     reference: str | None = None
     description: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     success_url: str | None = None
     webhook_url: str | None = None
 
@@ -64,8 +63,8 @@ with guard as (
     select ({_VERSION}) is not distinct from %(version)s as current,
         %(key)s::text is null or pg_try_advisory_xact_lock(%(lock)s) as got
 ), first as (
-    insert into idempotency_keys (scope, route, key, fingerprint, status, body, created_at)
-    select %(scope)s, %(route)s, %(key)s, %(fingerprint)s, 201, %(answer)b, %(created_at)s
+    insert into idempotency_keys (scope, route, key, fingerprint, status, event_id, created_at)
+    select %(scope)s, %(route)s, %(key)s, %(fingerprint)s, 201, %(event)s, %(created_at)s
     from guard where got and current and %(key)s::text is not null
     on conflict do nothing returning 1
 ), go as (
@@ -88,8 +87,7 @@ with guard as (
     from go
 ), event as (
     insert into events (id, merchant_id, type, subject, body, created_at)
-    select %(event)s, %(merchant)s, 'invoice.created', %(subject)s,
-        %(before)s || convert_from(%(answer)b, 'UTF8') || %(after)s, %(created_at)s
+    select %(event)s, %(merchant)s, 'invoice.created', %(subject)s, %(body)s, %(created_at)s
     from go
 ), queued as (
     insert into deliveries (id, event_id, endpoint_id, status, attempts, due_at, created_at)
@@ -107,11 +105,12 @@ from guard
 # What all that rests on, and the answer that the key has already.
 _READ = f"""
 select ({_VERSION}), ({book.VERSION}), m.accepts, m.settle_in, m.settle_currency, m.spread_percent,
-    earlier.fingerprint, earlier.status, earlier.body
+    earlier.fingerprint, earlier.status, e.body
 from (select) as asked
 left join merchants as m on m.id = %(merchant)s
 left join idempotency_keys as earlier
     on earlier.scope = %(scope)s and earlier.route = %(route)s and earlier.key = %(key)s
+left join events as e on e.id = earlier.event_id
 """  # noqa: S608 - as above
 
 
@@ -232,10 +231,7 @@ async def _store(
     shown = invoice_json(row, [], context.catalog, {}, context.public_url)
     answer = msgspec.json.encode(shown)
     event = ids.new()
-    # The event's body around the answer, which the statement puts in: it is sent but once.
-    before, _, after = render(
-        NewEvent(draft["merchant"], "invoice.created", shown["id"], {}), event, row.created_at
-    ).rpartition("{}")
+    told = NewEvent(draft["merchant"], "invoice.created", shown["id"], msgspec.Raw(answer))
     values = (
         draft
         | _once_values(once)
@@ -246,9 +242,7 @@ async def _store(
             "version": basis.version,
             "event": event,
             "subject": shown["id"],
-            "before": before,
-            "answer": answer,
-            "after": after,
+            "body": render(told, event, row.created_at),
         }
     )
     async with context.database.statement() as connection:
@@ -284,4 +278,4 @@ def _again(once: Once, row: Sequence[Any]) -> Answer | None:
             "was used with another body; take a new key",
             code="idempotency_mismatch",
         )
-    return Answer(status, bytes(body), replayed=True)
+    return Answer(status, object_of(body), replayed=True)

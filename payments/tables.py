@@ -74,10 +74,13 @@ class Invoice(Base):
     __tablename__ = "invoices"
     __table_args__ = (
         Index("invoices_merchant", "merchant_id", "id"),
-        Index("invoices_reference", "merchant_id", "reference"),
         Index(
-            "invoices_open", "expires_at", postgresql_where=text("status in ('new','processing')")
+            "invoices_reference",
+            "merchant_id",
+            "reference",
+            postgresql_where=text("reference is not null"),
         ),
+        Index("invoices_open", "expires_at", postgresql_where=text("status = 'new'")),
         Index("invoices_waiting", "id", postgresql_where=text("(settlement ->> 'waits') = 'true'")),
     )
 

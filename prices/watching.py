@@ -33,7 +33,7 @@ WRITE_SECONDS = 0.25  # between two writes of a book
 # that came early does not wait for the next.
 HEARTBEAT_SECONDS = 0.9
 SILENCE_SECONDS = 10  # a stream that says nothing, not even that it lives, is begun anew
-LOCK_SECONDS = 5  # between two looks at our own lock
+IDLE_SECONDS = 5  # at most between two looks at our own lock
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 
@@ -112,17 +112,13 @@ class Watcher:
         news = _News()
         listening = asyncio.create_task(self._listen(sorted(found), news))
         listening.add_done_callback(lambda _: news.came.set())
-        clock = asyncio.get_running_loop()
-        looked_at = clock.time()
         try:
             while not listening.done():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LOCK_SECONDS):
+                    async with asyncio.timeout(IDLE_SECONDS):
                         await news.came.wait()
                 await self._write(news)
-                if clock.time() - looked_at >= LOCK_SECONDS:
-                    await held.check()
-                    looked_at = clock.time()
+                await held.check()
                 await asyncio.sleep(WRITE_SECONDS)
             await listening  # raises why the stream ended
         finally:

@@ -29,14 +29,15 @@ from webhooks.queue import Due
 class NewEvent:
     """`merchant_id` None: the house's own, in the feed of operators only, delivered to nobody.
 
-    `subject` is the TypeID of the object, `data` the object as the API shows it, `endpoint` the
+    `subject` is the TypeID of the object, `data` the object as the API shows it (or its JSON, then
+    kept byte for byte), `endpoint` the
     endpoint made for an invoice's `webhook_url`, which hears of it whatever else it listens to.
     """
 
     merchant_id: UUID | None
     type: str
     subject: str
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | msgspec.Raw
     endpoint: UUID | None = None
 
 
@@ -93,6 +94,19 @@ def render(event: NewEvent, event_id: UUID, now: datetime) -> str:
             "data": {"object": event.data},
         }
     ).decode()
+
+
+class _Data(msgspec.Struct):
+    object: msgspec.Raw
+
+
+class _Body(msgspec.Struct):
+    data: _Data
+
+
+def object_of(body: str) -> bytes:
+    """The object in a rendered event, byte for byte as it was rendered."""
+    return bytes(msgspec.json.decode(body, type=_Body).data.object)
 
 
 async def emit(session: AsyncSession, events: Sequence[NewEvent], now: datetime) -> None:

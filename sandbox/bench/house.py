@@ -79,6 +79,12 @@ class House:
         """What autovacuum does within the minute: plans for empty tables are not a shop's."""
         await self._admin("analyze")
 
+    async def tidy(self) -> None:
+        """What PostgreSQL does within minutes by itself after much was written: its work is owed
+        by what wrote, not by an idle installation."""
+        await self._admin("vacuum (analyze)")
+        await self._admin("checkpoint")
+
     async def _admin(self, statement: str, *names: str) -> None:
         async with await psycopg.AsyncConnection.connect(
             plain_url(self.database_url), autocommit=True

@@ -29,6 +29,7 @@ class Process:
 
 async def measure(house: House) -> list[Row]:
     """API, worker, signer and PostgreSQL; Anvil stands for somebody's node."""
+    await house.tidy()
     await asyncio.sleep(SETTLE_SECONDS)
     pids = {
         "api": [house.sandbox.services.api.pid],

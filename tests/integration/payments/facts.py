@@ -21,6 +21,8 @@ from payments.cases import facts as facts_of
 from payments.tables import Deposit, Invoice
 from tests.world import World
 
+PAYOUT = "a test's payout"  # as an entry's reference
+
 
 async def status_of(world: World, invoice: dict[str, Any]) -> tuple[str, str]:
     shown = await world.show(invoice)
@@ -48,7 +50,7 @@ async def spend(world: World, asset: str, amount: int) -> None:
         id=number,
         key=f"test:{number}",
         kind=Kind.OPENING,
-        reference="a test's payout",
+        reference=PAYOUT,
         merchant_id=world.merchant_id,
         evidence={},
         posted_at=world.context.clock.now(),
@@ -139,7 +141,8 @@ async def assert_settlements_are_booked(
 
 
 async def assert_overdrafts_have_breaks(world: World) -> None:
-    """While `available` is below zero, and only then, a Break says so."""
+    """While `available` is below zero, and only then, a Break says so; nothing that somebody asked
+    for took it there."""
     account = merchant(world.merchant_id, Debt.AVAILABLE)
     overdrawn = {
         f"overdrawn:{account}:{asset}"
@@ -148,6 +151,12 @@ async def assert_overdrafts_have_breaks(world: World) -> None:
     }
     found = await breaks(world)
     assert {b.key for b in found if b.kind == "missing_on_chain"} == overdrawn
+    asked = {e.id for e in await world.rows("journal_entries") if e.reference == PAYOUT}
+    balances: Counter[str] = Counter()
+    for line in sorted(await world.rows("postings"), key=lambda line: (line.entry_id, line.n)):
+        if line.account == account:
+            balances[line.asset] += int(line.amount)
+            assert line.entry_id not in asked or balances[line.asset] <= 0, line.asset
 
 
 async def assert_invoices_are_what_the_facts_say(world: World) -> None:

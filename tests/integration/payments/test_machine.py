@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, TypeVar
 
@@ -32,6 +31,7 @@ from core.networks import Traces
 from ledger.accounts import Role, place
 from payments import decisions
 from tests.conftest import other_database
+from tests.integration.payments.branch import Branch, Sent
 from tests.integration.payments.conftest import Chain
 from tests.integration.payments.facts import assert_sound, spend
 from tests.settings import SOAK, numbers
@@ -59,8 +59,9 @@ DEEDS: dict[str, tuple[int, tuple[Sequence[Any], ...]]] = {
     "advance": (1, ([5, 300, 1000],)),
     "price": (1, ([50, 90, 110, 200],)),
     "reorg": (5, (NETWORKS, range(1, 11), range(256), SOME)),
-    "snapshot": (1, (NETWORKS,)),
+    "snapshot": (2, (NETWORKS,)),
     "revert": (2, (NETWORKS, SOME, range(4))),
+    "flip": (2, (NETWORKS, SOME, range(4), [True, True, False])),
     "resend": (3, (NETWORKS, SOME)),
     "follow": (7, ()),
     "follow_one": (2, (NETWORKS,)),
@@ -77,40 +78,6 @@ def deed_of(number: int) -> tuple[Any, ...]:
     chance = Random(number)
     [name] = chance.choices(list(DEEDS), [often for often, _ in DEEDS.values()])
     return (name, *(chance.choice(options) for options in DEEDS[name][1]))
-
-
-@dataclass
-class Sent:
-    """A transaction of ours that is on a chain, or was."""
-
-    raw: str
-    sender: int
-    nonce: int
-    block: int
-
-
-@dataclass
-class Branch:
-    """One network as this test knows it: it forks it, so it must know what stood above."""
-
-    node: Node
-    base: int  # nothing below is ever forked away: the contracts stand there
-    sent: list[Sent] = field(default_factory=list)
-    lost: list[Sent] = field(default_factory=list)
-    snapshots: list[tuple[str, int]] = field(default_factory=list)
-
-    async def note(self, tx_hash: str, sender: int) -> None:
-        receipt = await self.node.receipt(tx_hash)
-        count = await self.node.rpc("eth_getTransactionCount", self.node.accounts[sender], "latest")
-        raw, block = await self.node.raw(tx_hash), int(receipt["blockNumber"], 16)
-        self.sent.append(Sent(raw, sender, int(count, 16) - 1, block))
-
-    def cut(self, above: int) -> list[Sent]:
-        """Forgets what stood above a block; returns it in its order."""
-        gone = [s for s in self.sent if s.block > above]
-        self.sent = [s for s in self.sent if s.block <= above]
-        self.snapshots = [s for s in self.snapshots if s[1] <= above]
-        return gone
 
 
 class Payments(RuleBasedStateMachine):
@@ -196,6 +163,8 @@ class Payments(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.invoice("25.00", "0", False)
+        for network in NETWORKS:
+            self.snapshot(network)
         self.setting("fiat_at_quote")
         self.invoice("10.00", "2", True)
         for network in NETWORKS:  # through a contract, which is rare otherwise
@@ -347,28 +316,35 @@ class Payments(RuleBasedStateMachine):
         self.run(fork())
 
     def snapshot(self, network: int) -> None:
-        async def take() -> None:
-            branch = self.branches[network]
-            name = await branch.node.rpc("evm_snapshot")
-            branch.snapshots.append((name, await branch.node.head()))
-
-        self.run(take())
+        self.run(self.branches[network].snapshot())
 
     def revert(self, network: int, which: int, then: int) -> None:
         branch = self.branches[network]
 
         async def back() -> None:
-            if not branch.snapshots:
-                return
-            at = which % len(branch.snapshots)
-            name, height = branch.snapshots[at]
-            branch.snapshots = branch.snapshots[:at]
-            branch.lost += branch.cut(height)
-            assert await branch.node.rpc("evm_revert", name)
-            await branch.node.rpc("anvil_setCoinbase", f"0x{which + 1:040x}")
-            await branch.node.mine(then + 1)
+            if (height := await branch.back(which)) is not None:
+                branch.lost += branch.cut(height)
+                await branch.other(which + 1, then + 1)
 
         self.run(back())
+
+    def flip(self, network: int, which: int, then: int, looked_at: bool) -> None:
+        """A, B, A: the very same blocks leave and come back, whether we saw the others or not."""
+        branch = self.branches[network]
+
+        async def there_and_back() -> None:
+            whole = await branch.blocks(branch.base)
+            if (height := await branch.back(which)) is None:
+                return
+            await branch.snapshot()
+            await branch.other(which + 1, then + 1)
+            if looked_at:
+                await self.catch_up(network)
+            await branch.back(-1)
+            await branch.snapshot()
+            await branch.again([b for b in whole if int(b["number"], 16) > height])
+
+        self.run(there_and_back())
 
     def resend(self, network: int, which: int) -> None:
         """A payment that a fork threw out is mined after all, if its nonce is still the next."""
@@ -392,7 +368,10 @@ class Payments(RuleBasedStateMachine):
         self.run(self.check())
 
     def follow_one(self, network: int) -> None:
-        self.run(self.world.followings[list(self.world.nodes)[network]].catch_up())
+        self.run(self.catch_up(network))
+
+    async def catch_up(self, network: int) -> None:
+        await self.world.followings[list(self.world.nodes)[network]].catch_up()
 
     def restart(self) -> None:
         self.run(self.world.restart())
@@ -438,7 +417,6 @@ def test_whatever_happens_the_books_are_right(
             max_examples=numbers(few, 67),
             stateful_step_count=40 if SOAK else 25,
             deadline=None,
-            derandomize=not SOAK,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -44,7 +44,7 @@ from payments.payout_requests import NewPayout
 from payments.payout_work import Payouts
 from prices import markets
 from tests.fakes import LocalSigner
-from tests.integration.payments.test_machine import Branch
+from tests.integration.payments.branch import Branch
 from tests.integration.treasury.converting import MARKETS, Converting, sell_eth
 from tests.integration.treasury.moving import SOON, ScriptedVenue
 from tests.integration.treasury.moving import WINDOWS as MOVE_WINDOWS
@@ -474,3 +474,13 @@ class House:
                 rows = await self.world.rows(table, status=status)
                 found += [str(row) for row in rows]
         return found
+
+    async def told(self) -> list[str]:
+        """All of what is under way, of transactions, and of what the node knows of them."""
+        found = await self.under_way()
+        for row in await self.world.rows("transactions"):
+            found += [str(row)] + [
+                f"{variant} {await self.branch.node.rpc('eth_getTransactionReceipt', variant.hash)}"
+                for variant in await self.world.rows("transaction_variants", transaction_id=row.id)
+            ]
+        return [*found, str(await self.branch.node.rpc("txpool_content"))]

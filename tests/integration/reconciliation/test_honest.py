@@ -36,6 +36,7 @@ from tests.world import chain
 
 OFTEN = {"venue_tells", "venue_sees", "statement"}  # after these all is compared at once
 DEEDS = {**test_machine.DEEDS, **honest_house.DEEDS}
+del DEEDS["flip"]  # what the house sends waits in the pool, and would be in blocks of before
 ROUNDS = 60  # of all that is to be done, until nothing is under way
 
 
@@ -115,8 +116,8 @@ class Honest(Payments):
             if not await self.house.end_all():
                 break
             await self.world.advance(3)
-        left = await self.house.under_way()
-        assert not left, left
+        if await self.house.under_way():
+            pytest.fail("\n".join(await self.house.told()))
         await self.world.follow()
         await self.reconciled(timedelta())
         assert not await self.world.rows("deposits", status="pending")
@@ -136,7 +137,6 @@ def test_no_break_where_nothing_is_wrong(
             max_examples=numbers(1, 100),
             stateful_step_count=60 if SOAK else 16,
             deadline=None,
-            derandomize=not SOAK,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
@@ -144,9 +144,13 @@ class Node:
         signed: str = await self.rpc("eth_getRawTransactionByHash", tx_hash)
         return signed
 
+    def still(self) -> AbstractAsyncContextManager[None]:
+        """Inside it begins no block, and what it had begun is done: see `undisturbed`."""
+        return undisturbed(sandbox_node.Node(self.url, self.session))
+
     async def reorg(self, depth: int, *again: tuple[str, int]) -> None:
         """As many other blocks for the last ones; `again`: signed bytes and which of them."""
-        async with undisturbed(sandbox_node.Node(self.url, self.session)):
+        async with self.still():
             # Another miner, else the same transactions may make the very same block again.
             await self.rpc("anvil_setCoinbase", "0x" + secrets.token_hex(20))
             await self.rpc("anvil_reorg", depth, [list(pair) for pair in again])

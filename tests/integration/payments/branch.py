@@ -43,7 +43,8 @@ class Branch:
         return gone
 
     async def snapshot(self) -> None:
-        self.snapshots.append((await self.node.rpc("evm_snapshot"), await self.node.head()))
+        async with self.node.still():
+            self.snapshots.append((await self.node.rpc("evm_snapshot"), await self.node.head()))
 
     async def back(self, which: int) -> int | None:
         """To one of the snapshots, which is gone then; its height."""
@@ -52,7 +53,8 @@ class Branch:
         at = which % len(self.snapshots)
         name, height = self.snapshots[at]
         self.snapshots = self.snapshots[:at]
-        assert await self.node.rpc("evm_revert", name)
+        async with self.node.still():  # a block that is half made would stand on one that is gone
+            assert await self.node.rpc("evm_revert", name)
         return height
 
     async def other(self, miner: int, blocks: int) -> None:

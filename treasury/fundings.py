@@ -48,7 +48,8 @@ async def find(
 
 
 async def waiting(session: AsyncSession, context: Context, venue: Venue) -> list[Funding]:
-    """Those that the venue has not credited."""
+    """Those that the venue has not credited, without what has come back to the bank: that is over,
+    even while nobody has looked at it yet."""
     query = select(Move).where(
         Move.way == Way.FUND,
         Move.venue == venue.value,
@@ -60,6 +61,8 @@ async def waiting(session: AsyncSession, context: Context, venue: Venue) -> list
     declined = await _declined(session, rows)
     found: list[Funding] = []
     for row in rows:
+        if left.get(row.id) == 0:
+            continue
         asset = context.catalog.asset(row.asset)
         assert asset is not None  # noqa: S101  (it was configured when the move was asked for)
         found.append(

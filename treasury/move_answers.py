@@ -68,11 +68,16 @@ Answer: TypeAlias = (
 )
 
 
+class Overtaken(Exception):
+    """What the answer rests on is booked for another move: nothing of it is kept, and it is asked
+    anew. Two moves may see one deposit as theirs while a third one of their amount ends."""
+
+
 async def apply(
     session: AsyncSession, context: Context, row: Move, answer: Answer, now: datetime
 ) -> datetime | None:
     """Into a locked row, with the entries that follow; when it may be asked again at the soonest.
-    `now` is wall time."""
+    `now` is wall time. Raises Overtaken: then the caller's transaction must roll back."""
     match answer:
         case Address(address=address):
             row.address, row.checked = address.lower(), True
@@ -142,8 +147,11 @@ async def _came(
     if row.way == Way.FUND:
         row.sent_at = answer.at  # the venue lists it by that time
     entry = move_booking.credited(row, asset, answer, context.clock.now())
-    if entry is not None:
-        await post(session, [entry])
+    if entry is None:
+        return
+    posted = await post(session, [entry], repeated=row.way == Way.FUND)
+    if entry.id not in posted.new:
+        raise Overtaken
 
 
 async def _taken(

@@ -208,6 +208,8 @@ def _end(row: Move, said: Judgement, now: datetime, context: Context) -> None:
     row.ended_at = row.ended_at or now
     row.finished_at = row.finished_at or context.clock.now()
     row.blocked = 0
+    if row.way == Way.FUND and not row.booked:  # what looked like it is somebody else's
+        row.venue_id = row.venue_status = row.shown = None
 
 
 async def tell(session: AsyncSession, context: Context, row: Move, before: str) -> None:

@@ -20,7 +20,7 @@ from exchanges.types import Venue
 from prices.refreshing import CHANNEL as ACCOUNT
 from treasury import move_sending
 from treasury.answers import Nothing, leave
-from treasury.move_answers import Address, Allowed, Answer, apply
+from treasury.move_answers import Address, Allowed, Answer, Overtaken, apply
 from treasury.move_asking import Asking
 from treasury.move_cases import advance, load
 from treasury.move_machine import Action, MoveStatus, Way, Windows, judge
@@ -143,15 +143,15 @@ class Moves(VenueRows):
     async def _write(self, row: Move, answer: Answer) -> None:
         """The outcome with all that follows from it, in one transaction, if the row still is what
         the step has read."""
-        async with self._context.database.begin() as session:
-            fresh = await self._locked(session, row)
-            if fresh is None:
-                log.warning(
-                    "move_overtaken", move=show("mov", row.id), answer=type(answer).__name__
-                )
-                return
-            not_before = await apply(session, self._context, fresh, answer, wall())
-            await self._advance(session, fresh, not_before)
+        try:
+            async with self._context.database.begin() as session:
+                fresh = await self._locked(session, row)
+                if fresh is None:
+                    raise Overtaken
+                not_before = await apply(session, self._context, fresh, answer, wall())
+                await self._advance(session, fresh, not_before)
+        except Overtaken:
+            log.warning("move_overtaken", move=show("mov", row.id), answer=type(answer).__name__)
 
     async def _advance(self, session: AsyncSession, row: Move, not_before: datetime | None) -> None:
         said = await advance(

@@ -152,8 +152,8 @@ class Router:
         carried = left
         for number in order:
             path = self._paths[number]
-            due = shares[number] + carried
-            if due <= 0:
+            due = carried = shares[number] + carried
+            if due <= 0:  # those before brought as much more
                 continue
             spare = self._of(path.venue, path.via) if path.via else 0
             size = path.backward if self._wish.wanted else path.forward

@@ -115,6 +115,20 @@ def test_two_steps_when_they_leave_more_and_the_second_sells_what_the_first_brin
     assert parse_plan(dump(plan)) == plan
 
 
+def test_what_one_path_brings_beyond_its_share_is_taken_off_once() -> None:
+    """Coarse steps: the first brings another one's share too, and a third has its own to bring."""
+    coarse: dict[str, Any] = {"step": ONE // 10, "min_quantity": ONE // 10, "taker_fee": 0}
+    usdt: dict[str, Any] = {"step": 10 * ONE, "min_quantity": 10 * ONE, "taker_fee": 0}
+    way = [
+        *steps("binance", replace(ETH_EUR, **coarse), levels(("92", "0.1")), ()),
+        *steps("coinbase", replace(ETH_EUR, **coarse), levels(("92", "0.05"), ("90", "0.05")), ()),
+        *steps("binance", replace(ETH_USDT, **coarse), levels(("92", "0.95"), ("91", "0.15")), ()),
+        *steps("binance", replace(USDT_EUR, **usdt), levels(("1.01", "100")), ()),
+    ]
+    found = route(choose(way, "105", wanted=True))
+    assert found.to_amount >= 105 * ONE
+
+
 def test_fees_are_taken_as_the_venues_take_them() -> None:
     bought = route(choose(BINANCE, "1", of="EUR", to="ETH", wanted=True))
     (leg,) = bought.plan(Wish("EUR", "ETH", ONE, True)).legs

@@ -7,7 +7,7 @@ from functools import lru_cache
 from core.keccak import keccak
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)  # an invoice shows its address once for each of its options
 def checksum(address: str) -> str:
     """Lower-case 0x hex -> EIP-55."""
     digest = keccak(address[2:].encode()).hex()

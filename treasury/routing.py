@@ -115,8 +115,9 @@ class Router:
         return -route.to_amount, legs, route.from_amount
 
     def _split(self, among: set[int]) -> Route | Why:
-        """The best split over these paths; those that would get less than their venue takes are
-        left out, and a venue that could not lock enough is given less."""
+        """The best split over these paths; those that would get less than their venue takes, or
+        cannot bring their share in whole steps, are left out, and a venue that could not lock
+        enough is given less."""
         wish, among = self._wish, set(among)
         limits = {venue: self._of(venue, wish.from_asset) for venue in self._venues}
         found, why = self._merged(among), Why.BELOW_MINIMUM
@@ -128,7 +129,7 @@ class Router:
             if isinstance(made, Route):
                 return made
             number, why = made
-            if why is Why.BELOW_MINIMUM and len(among) > 1:
+            if why is not Why.INSUFFICIENT_FUNDS and len(among) > 1:
                 among.discard(number)
                 found = self._merged(among)
             elif why is Why.INSUFFICIENT_FUNDS:

@@ -129,6 +129,21 @@ def test_what_one_path_brings_beyond_its_share_is_taken_off_once() -> None:
     assert found.to_amount >= 105 * ONE
 
 
+def test_a_path_that_cannot_bring_its_share_in_whole_steps_is_left_out() -> None:
+    """0.1 ETH is all that it buys, 9.2 USDT, of which the next market sells tens."""
+    coarse: dict[str, Any] = {"step": ONE // 10, "min_quantity": ONE // 10, "taker_fee": 0}
+    dear = coarse | {"taker_fee": parse("0.05")}
+    usdt: dict[str, Any] = {"step": 10 * ONE, "min_quantity": 10 * ONE, "taker_fee": 0}
+    way = [
+        *steps("binance", replace(ETH_EUR, **coarse), levels(("110", "1"), ("94", "0.6")), ()),
+        *steps("coinbase", replace(ETH_EUR, **dear), levels(("92", "1"), ("91", "1")), ()),
+        *steps("binance", replace(ETH_USDT, **coarse), levels(("94", "0.05"), ("90", "0.05")), ()),
+        *steps("binance", replace(USDT_EUR, **usdt), levels(("0.93", "10")), ()),
+    ]
+    found = route(choose(way, "175", wanted=True))
+    assert found.from_amount == 17 * ONE // 10
+
+
 def test_fees_are_taken_as_the_venues_take_them() -> None:
     bought = route(choose(BINANCE, "1", of="EUR", to="ETH", wanted=True))
     (leg,) = bought.plan(Wish("EUR", "ETH", ONE, True)).legs

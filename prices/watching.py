@@ -33,7 +33,7 @@ WRITE_SECONDS = 0.25  # between two writes of a book
 # that came early does not wait for the next.
 HEARTBEAT_SECONDS = 0.9
 SILENCE_SECONDS = 10  # a stream that says nothing, not even that it lives, is begun anew
-IDLE_SECONDS = 5  # at most between two looks at our own lock
+IDLE_SECONDS = 5  # the longest wait for news between two looks at our own lock
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 

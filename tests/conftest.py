@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 
 from core.db import Database, plain_url
@@ -23,9 +24,12 @@ TEMPLATE = "bezant_template"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Hypothesis draws from the same seed as all else, unless it is given one."""
+    """Hypothesis draws from the same seed as all else, unless it is given one; under CI, too, where
+    it would take the same examples for ever."""
+    settings.register_profile("bezant", settings.default, derandomize=False)
+    settings.load_profile("bezant")
     if config.option.hypothesis_seed is None:
-        config.option.hypothesis_seed = SEED
+        config.option.hypothesis_seed = str(SEED)
 
 
 def pytest_report_header() -> str:

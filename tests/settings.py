@@ -28,6 +28,7 @@ def _commit() -> int:
 
 
 SEED = int(os.environ.get("BEZANT_SEED") or _commit())
+os.environ["BEZANT_SEED"] = str(SEED)  # for pytest's workers: a commit may come meanwhile
 
 
 def numbers(few: int, full: int) -> int:

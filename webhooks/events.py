@@ -29,9 +29,9 @@ from webhooks.queue import Due
 class NewEvent:
     """`merchant_id` None: the house's own, in the feed of operators only, delivered to nobody.
 
-    `subject` is the TypeID of the object, `data` the object as the API shows it (or its JSON, then
-    kept byte for byte), `endpoint` the
-    endpoint made for an invoice's `webhook_url`, which hears of it whatever else it listens to.
+    `subject` is the TypeID of the object; `data` the object as the API shows it, or its JSON, kept
+    byte for byte; `endpoint` the one made for an invoice's `webhook_url`, which hears of it
+    whatever else it listens to.
     """
 
     merchant_id: UUID | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from fractions import Fraction
 from random import Random
 from typing import Any, ClassVar, TypeVar
 
@@ -54,7 +55,7 @@ DEEDS: dict[str, tuple[int, tuple[Sequence[Any], ...]]] = {
     "setting": (2, (["crypto", "fiat_at_quote", "fiat_at_fill"],)),
     "decide": (1, (SOME, ["cancel", "settled", "invalid"])),
     "resolve": (2, (SOME, ["credit", "credit", "ignore"])),
-    "spend": (2, (SPENT, [False, True])),
+    "spend": (2, (SPENT, [Fraction(1, 2), 1, 1, 2])),
     "mine": (6, (NETWORKS, range(1, 5))),
     "advance": (1, ([5, 300, 1000],)),
     "price": (1, ([50, 90, 110, 200],)),
@@ -256,11 +257,12 @@ class Payments(RuleBasedStateMachine):
 
         self.try_(say())
 
-    def spend(self, asset: str, half: bool) -> None:
+    def spend(self, asset: str, share: Fraction | int) -> None:
+        """Also of what is not there, which is refused."""
+
         async def ask() -> None:
             held = -(await self.world.balances()).get(("available", asset), 0)
-            if held > 1:
-                await spend(self.world, asset, held // 2 if half else held)
+            await spend(self.world, asset, max(1, int(held * share)))
 
         self.try_(ask())
 

@@ -270,7 +270,7 @@ async def test_sums_are_what_the_replay_counts(shop: Shop) -> None:
     examples: list[tuple[dict[str, Any], list[Request]]] = []
 
     @settings(
-        max_examples=60, database=None, phases=[Phase.generate], derandomize=True,
+        max_examples=60, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck), deadline=None,
     )  # fmt: skip
     @given(documents(timed=False), days(10))
